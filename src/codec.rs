@@ -24,6 +24,7 @@ mod non_finite_numbers;
 mod one_of;
 mod payload_encoding;
 mod protobuf_types;
+pub mod published_view;
 pub mod stored_record;
 pub mod unknown_fields;
 mod value_form;

@@ -24,6 +24,7 @@ pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
 pub use optional_kafka::OptionalKafka;
 pub use projection::ProjectionConfig;
+pub use publication::{PublicationConfig, PublishConfig};
 pub use serve::{OnFormatChange, ServeConfig};
 pub use tools::{
     RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
@@ -73,6 +74,7 @@ mod load;
 mod log;
 mod optional_kafka;
 mod projection;
+mod publication;
 mod serve;
 mod tools;
 mod validate;
@@ -88,6 +90,8 @@ pub enum Command {
     Check(Box<CheckConfig>),
     /// Show all of it with nothing to set up: an in-process broker, live traffic, the real server
     Demo(DemoConfig),
+    /// Publish all views of a store at rest, or of a snapshot, on a topic
+    Publish(Box<PublishConfig>),
     /// Put a synthetic, repeatable history on the topics, for trials and benchmarks
     Load(LoadConfig),
     /// Explain an optimization's view: which event set each of its fields

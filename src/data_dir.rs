@@ -9,6 +9,7 @@ mod listing;
 mod lock;
 mod manifest;
 pub mod os_errors;
+mod published_note;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ pub use manifest::{
     CloseRecord, GenerationManifest, MissingHistory, PartitionPosition, Surplus, note_closed, note_surplus,
     note_topics, now, surplus,
 };
+pub use published_note::PublishedNote;
 
 use crate::disk;
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
 use crate::codec::{Framing, encode};
-use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, PublicationConfig, ServeConfig};
 use crate::disk::DiskReserve;
 use crate::domain::{Status, Timestamp};
 use crate::output::{self, OutputError};
@@ -54,6 +54,7 @@ pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> any
 
 fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
     ServeConfig {
+        publication: PublicationConfig::off(),
         from_snapshot: None,
         on_format_change: OnFormatChange::Rebuild,
         require_fresh: false,

@@ -29,6 +29,7 @@ use crate::config::{OnFormatChange, ProjectionConfig};
 use crate::data_dir::{FrozenMark, MissingHistory};
 use crate::live_views::ReaderSource;
 use crate::projector::{LetterOutcome, LetterTask};
+use crate::publication::Publication;
 use crate::status::Status;
 use crate::store;
 pub use frozen_rollback::roll_back_frozen_unserved;
@@ -51,10 +52,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Returns an engine that has nothing open yet.
+    /// Returns an engine that has nothing open yet, and publishes nothing.
     pub fn new(config: ProjectionConfig, on_failure: OnFailure) -> Arc<Engine> {
+        Engine::publishing(config, on_failure, None)
+    }
+
+    /// Returns an engine that has nothing open yet. What readers see is published, if there is a publication.
+    pub fn publishing(
+        config: ProjectionConfig,
+        on_failure: OnFailure,
+        publication: Option<Publication>,
+    ) -> Arc<Engine> {
         rebuild::metrics::begin();
-        let live = LiveSlot::new(config.clone(), on_failure);
+        let live = LiveSlot::new(config.clone(), on_failure, publication);
         let (reader, status) = (live.reader.clone(), live.status.clone());
         Arc::new(Engine { config, reader, status, rebuilds: Arc::new(RebuildSlot::new(live)) })
     }
@@ -102,7 +112,11 @@ impl Engine {
         let ProjectionConfig { data_dir, store_cache_bytes, kafka, .. } = &self.config;
         let refuses_other_format = on_format_change == Some(OnFormatChange::Refuse);
         match open_live::open_live(data_dir, *store_cache_bytes, &kafka.topics, refuses_other_format)? {
-            OpenLive::Following(opened) => self.rebuilds.live.run(opened, Throttle::default(), None),
+            OpenLive::Following(opened) => {
+                let live = &self.rebuilds.live;
+                live.publish(&opened.writer.reader(), &opened.path)?;
+                live.run(opened, Throttle::default(), None)
+            }
             OpenLive::Frozen(store, FrozenReason::Asked) => frozen_keeper::start(&self.rebuilds, store, false),
             OpenLive::Frozen(store, FrozenReason::OtherFormat) => {
                 tracing::warn!(

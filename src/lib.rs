@@ -10,11 +10,11 @@
 //!    writer and many readers.
 //! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. `pulse` records when each of its
 //!    stages began its piece of work.
-//! 6. `generation`: a data directory at work, with its live generation and the one that is to replace it.
+//! 6. [`publication`]: the views on a topic, for whoever wants all of them. `generation`: a data directory at work, with its live generation and the one that is to replace it.
 //! 7. [`status`], [`live_views`], [`explain`], [`dead_letters`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
 //! 9. [`tools`]: commands on a store, run by the process that serves it, which [`control`] reaches, or by their own.
-//! 10. [`serve`], [`check`], [`demo`], [`load`], [`archive`], [`history`], [`keys`]: the other commands, composed of the above. [`synthetic`] makes the
+//! 10. [`serve`], [`check`], [`demo`], [`load`], [`archive`], [`history`], [`keys`], [`publish`]: the other commands, composed of the above. [`synthetic`] makes the
 //!     histories of `load` and `demo`.
 //!
 //! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings, with the [`credentials`]. [`logging`], [`output`], `progress`
@@ -48,6 +48,8 @@ pub mod process;
 mod progress;
 mod progress_display;
 pub mod projector;
+pub mod publication;
+pub mod publish;
 mod pulse;
 pub mod serve;
 mod shutdown;

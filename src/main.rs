@@ -10,7 +10,9 @@ use optview::config::{self, ArchiveConfig, Command, Config, Environment, Snapsho
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
 use optview::tools::commands;
-use optview::{archive, check, demo, history, keys, load, logging, process, serve, signals, store, validate};
+use optview::{
+    archive, check, demo, history, keys, load, logging, process, publish, serve, signals, store, validate,
+};
 
 /// The allocator. Records are allocated on one thread and freed on another, which glibc's allocator is slow at. So are
 /// librdkafka's, hence the crate's feature `override`. The feature `no_thp` is there because the buffers that librdkafka reads
@@ -87,6 +89,7 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
         Command::Check(config) => return check::run(config),
         Command::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
         Command::Load(config) => load::run(config)?,
+        Command::Publish(config) => publish::run(config, stop_flag()?.as_ref())?,
         Command::Explain { tool, id } => return commands::explain(tool, id),
         Command::Verify(config) => return commands::verify(config, stop_flag()?.as_ref()),
         Command::Generations { tool, removal } => return commands::generations(tool, *removal),

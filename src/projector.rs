@@ -196,14 +196,24 @@ impl<'a> Projector<'a> {
 
     /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
     fn note_position(&mut self) {
-        if let Some(position) = self.partitions.take_position() {
-            self.write_back.note_position(position);
+        if let Some(positions) = self.partitions.take_positions() {
+            self.write_back.note_position(positions);
         }
+    }
+
+    /// Takes note of the end of the recovery: all that a process before may have read beyond the checkpoint has been read again.
+    fn note_recovery(&mut self, source: &dyn Source) -> Result<(), StoreError> {
+        if !self.write_back.is_recovering() || !source.is_complete() {
+            return Ok(());
+        }
+        self.write_back.note_all_found();
+        if self.partitions.have_passed_start() { self.write_back.end_recovery() } else { Ok(()) }
     }
 
     fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
         self.write_back.check()?;
         self.write_back.write_due(now.instant, self.liveness.is_live())?;
+        self.note_recovery(source)?;
         self.checkpoint_if_due(now)?;
         self.publish_checkpoint(source);
         self.serve_letter_requests(now, source)?;
@@ -239,13 +249,16 @@ impl<'a> Projector<'a> {
         }
     }
 
-    /// Hands the checkpoint to the writer that waited for dead letters, once those are acknowledged, and the next if it is due.
+    /// Hands the checkpoint to the writer that waited for dead letters, once those are acknowledged, and the next if it is due, unless
+    /// many wait for the topic of views already.
     fn checkpoint_if_due(&mut self, now: Moment) -> Result<(), StoreError> {
         if let Some(checkpoint) = self.checkpoints.release(self.letters.numbers()) {
             self.write_back.writer().checkpoint(checkpoint)?;
         }
-        if self.checkpoints.are_due(now.instant, self.liveness.is_live()) {
-            self.checkpoint(now)?;
+        match self.checkpoints.are_due(now.instant, self.liveness.is_live()) {
+            true if self.checkpoints.are_many_awaited() => self.checkpoints.postpone(now.instant),
+            true => self.checkpoint(now)?,
+            false => {}
         }
         Ok(())
     }
@@ -369,9 +382,8 @@ impl<'a> Projector<'a> {
         self.letters.wait_at_end();
         self.checkpoint(now)?;
         let Projector { write_back, partitions, mut checkpoints, .. } = self;
-        write_back.finish()?;
-        // All is written. The group's offsets are for others' tools.
-        checkpoints.note_all_written();
+        // All is written, but perhaps not the checkpoint. The group's offsets are for others' tools.
+        checkpoints.note_written(write_back.finish()?);
         source.publish(&partitions.offsets_in(checkpoints.written()));
         Ok(())
     }

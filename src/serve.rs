@@ -27,9 +27,11 @@ use crate::http::{self, Access, Front, FrontSettings, Readiness};
 use crate::live_views::ReaderSource;
 use crate::logging;
 use crate::process::{self, FileBudget};
+use crate::publication::{self, Publication, Publisher, PublisherSettings, PublisherThread};
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
 use crate::snapshot;
+use crate::source::kafka::views_topic::KafkaViewsTopic;
 use crate::status::{PartitionReport, Report, State};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, StoreError};
@@ -82,10 +84,14 @@ pub async fn run(
     let control = control_socket(&config.projection.data_dir);
 
     let failed = Arc::new(Notify::new());
+    let publication = config.publication.publish_views.as_deref();
+    let publication = publication.map(|topic| Publication::new(topic, config.publication.views_format));
     let engine = {
         let failed = failed.clone();
-        Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
+        let on_failure = Arc::new(move || failed.notify_one());
+        Engine::publishing(config.projection.clone(), on_failure, publication.clone())
     };
+    let publisher = publication.map(|publication| publish(config, publication, &engine)).transpose()?;
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
     let access = access::access(&config.access);
     let front = access::front(config, &access).context("the access log cannot be written to stdout")?;
@@ -117,6 +123,7 @@ pub async fn run(
         () = second_signal() => Err(anyhow!(shutdown::second_signal_message(&status.report()))),
     };
     if ended.is_ok() {
+        drop(publisher);
         drop(hold);
     } else {
         // Threads that were not waited for may still write: nobody else may have the directory before the process is gone.
@@ -325,6 +332,16 @@ fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
         None => tracing::info!(file = %file.display(), "there is a store already, so --from-snapshot is ignored"),
     }
     Ok(())
+}
+
+/// Begins to publish what readers see.
+fn publish(config: &ServeConfig, publication: Publication, engine: &Engine) -> anyhow::Result<PublisherThread> {
+    let topic = config.publication.topic().context("no topic of views is given")?;
+    let topic = KafkaViewsTopic::new(config.projection.kafka.clone(), topic, publication.stop_flag());
+    let settings = PublisherSettings { mark_interval: config.projection.sync_interval };
+    let publisher = Publisher::new(topic, publication.clone(), settings);
+    let thread = publication::start(publisher, publication, engine.status.clone());
+    Ok(thread.map_err(|error| StoreError::of_thread(&config.projection.data_dir, error))?)
 }
 
 /// Binds the socket for tools. Reads do without it, so a failure is only logged.

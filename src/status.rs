@@ -6,6 +6,7 @@ mod findings;
 mod kafka;
 mod letter_topic;
 mod missing_history;
+mod publication;
 mod rebuild;
 mod report;
 mod standstill;
@@ -32,6 +33,7 @@ pub use kafka::{
 };
 pub use letter_topic::LetterTopicReport;
 pub use missing_history::{MissingHistory, text as missing_history_text};
+pub use publication::PublicationReport;
 pub use rebuild::{RebuildCounts, RebuildReport};
 pub use report::{FrozenAt, PartitionReport, PartitionState, Report, ReportedPosition};
 pub use standstill::{StageStall, Standstill};
@@ -133,6 +135,11 @@ impl Status {
     /// Sets the state of the files of credentials. It stays when another status is followed.
     pub fn set_credentials(&self, credentials: Vec<CredentialsReport>) {
         self.supervision.set_credentials(credentials);
+    }
+
+    /// Sets the report of the publishing of views. It stays when another status is followed.
+    pub fn set_publication(&self, publication: PublicationReport) {
+        self.supervision.set_publication(publication);
     }
 
     /// Sets the state, unless it is [`State::Stopping`], which is final.

@@ -28,6 +28,7 @@ mod progress;
 mod read_only;
 mod reader;
 mod sled_fsync;
+mod touched_views;
 mod unlinked_jobs;
 mod unlinked_records;
 pub mod verify;
@@ -50,12 +51,13 @@ pub use open_store::{OpenStore, begin_beside, open, open_beside};
 pub use panics::catch_sled_panic;
 pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
-pub use reader::{Page, PageReader, Reader, Response, StoredRecord};
+pub use reader::{NumberedView, Page, PageReader, Reader, Response, ShownView, StoredRecord};
+pub use touched_views::{Seal, TouchedViews};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use view_changes::{
     IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ScopeChange, ViewChange, ViewChanges,
 };
-pub use writer::Writer;
+pub use writer::{PublishedUpTo, Writer};
 
 pub use crate::codec::stored_record::FORMAT;
 use keys::Trees;

@@ -21,6 +21,7 @@ mod rebuild_text;
 mod snapshot;
 mod tool;
 mod verify;
+mod views;
 
 pub use context::{ToolContext, ToolOutcome};
 pub use dispatch::{ToolRequirements, perform};

@@ -28,7 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::view_json::{self, push_response};
 use crate::domain::{DeadLetter, FieldValue, Job, Optimization, View};
 pub use filter::Filter;
-pub use response_fields::{StatusFields, without_results};
+pub use response_fields::{StatusFields, project_id, without_results};
 
 /// The version of the layout: a record's head with all that readers get, and the store's own values such as the
 /// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
@@ -116,6 +116,16 @@ pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
         objectives: (flags & OBJECTIVES_FLAG != 0).then_some(objectives),
         objectives_null: null..null + 4,
     })
+}
+
+/// Returns true if readers get the same from two stored optimizations, which may differ in what they keep beside. Of a value that is
+/// none, as the reference of a large one, nothing is known.
+pub fn shows_the_same(one: &[u8], other: &[u8]) -> bool {
+    let shown = |stored| layout(stored).ok().map(|layout| layout.registers);
+    match (shown(one), shown(other)) {
+        (Some(end), Some(other_end)) => one[..end] == other[..other_end],
+        _ => false,
+    }
 }
 
 /// Encodes an optimization into `out`, whose content is replaced.

@@ -14,6 +14,7 @@ pub fn check(layers: &mut Layers<'_>) {
     check_addresses(layers);
     check_history(layers);
     check_letters(layers);
+    check_published_store(layers);
     if layers.value("status") == Some(true) && layers.value("abort") == Some(true) {
         layers.mistake(&["status", "abort"], "are two things; give one of them");
     }
@@ -66,6 +67,7 @@ pub fn bearer_tokens(layers: &mut Layers<'_>) -> Option<BearerTokens> {
 fn check_topics(layers: &mut Layers<'_>) {
     const OPTIONS: [&str; 3] = ["topic_optimizations", "topic_jobs", "topic_multistart_runs"];
     const LETTERS: &str = "dead_letter_topic";
+    const VIEWS: &str = "publish_views";
     let names = OPTIONS.map(|option| layers.value::<String>(option));
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {
         if names[one].is_some() && names[one] == names[other] {
@@ -76,6 +78,13 @@ fn check_topics(layers: &mut Layers<'_>) {
     if let Some(at) = names.iter().position(|name| letters.is_some() && *name == letters) {
         let what = "both name one topic; a dead letter that is written to the topic that it comes from is read as the next";
         layers.mistake(&[OPTIONS[at], LETTERS], what);
+    }
+    let views = layers.value::<String>(VIEWS);
+    for (option, name) in OPTIONS.iter().zip(&names).chain([(&LETTERS, &letters)]) {
+        if views.is_some() && views == *name {
+            let what = "both name one topic; views need a topic of their own, which nothing else is written to";
+            layers.mistake(&[VIEWS, option], what);
+        }
     }
 }
 
@@ -130,6 +139,19 @@ fn check_letters(layers: &mut Layers<'_>) {
     if layers.value("all") != Some(true) && !is_any_given {
         let what = "nothing says which dead letters are meant; give their ids, --topic, --reason, --before or --after, or --all";
         layers.mistake(&["ids", "all"], what);
+    }
+}
+
+/// Checks that what is to be published is one thing.
+fn check_published_store(layers: &mut Layers<'_>) {
+    if layers.command() != "publish" {
+        return;
+    }
+    let [has_store, has_snapshot] =
+        ["data_dir", "snapshot"].map(|option| layers.last(option).is_some() || layers.is_refused(option));
+    if has_store == has_snapshot {
+        let what = "one of them is what is published; give a data directory or a snapshot, and not both";
+        layers.mistake(&["data_dir", "snapshot"], what);
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::access::AccessConfig;
 use super::projection::ProjectionConfig;
+use super::publication::PublicationConfig;
 use super::values;
 use crate::logging::AccessLogFormat;
 
@@ -34,6 +35,9 @@ pub struct ServeConfig {
     /// Address of /metrics and /status, for operators
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9180", value_parser = values::address)]
     pub admin_listen: SocketAddr,
+    /// The settings of the publishing of views.
+    #[command(flatten)]
+    pub publication: PublicationConfig,
     /// The settings of who may read.
     #[command(flatten)]
     pub access: AccessConfig,

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::optional_kafka::OptionalKafka;
 use super::projection::ProjectionConfig;
 use super::values;
+use crate::codec::published_view::ViewsFormat;
 use crate::disk::DiskReserve;
 
 /// The settings of a tool that works on a store.
@@ -33,6 +34,12 @@ pub struct VerifyConfig {
     /// Also build all of it anew from the topics, beside it, and compare every record
     #[arg(long)]
     pub against_log: bool,
+    /// Compare this topic of views with the store, and do nothing else
+    #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
+    pub against_views: Option<String>,
+    /// Form of the views on that topic
+    #[arg(long, value_name = "json|flat", default_value = "json", value_parser = values::views_format)]
+    pub views_format: ViewsFormat,
     /// Read no more records a second. Without it: as fast as it goes
     #[arg(long, value_name = "NUMBER", value_parser = values::rate)]
     pub max_rate: Option<f64>,

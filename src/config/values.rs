@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::codec::published_view::ViewsFormat;
 use crate::codec::{Encoding, Framing, ID_LIMIT};
 use crate::domain::Timestamp;
 use crate::logging::{self, LogFormat};
@@ -37,6 +38,13 @@ pub fn organization(text: &str) -> ParseResult<String> {
 pub fn address(text: &str) -> ParseResult<SocketAddr> {
     text.parse()
         .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())
+}
+
+/// Parses the form of published views.
+pub fn views_format(text: &str) -> ParseResult<ViewsFormat> {
+    let names = ViewsFormat::ALL.map(ViewsFormat::name);
+    let format = ViewsFormat::ALL.into_iter().find(|format| format.name() == text);
+    format.ok_or_else(|| format!("is none of {}", names.join(", ")))
 }
 
 /// Parses `KEY=VALUE`.

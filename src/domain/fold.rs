@@ -220,6 +220,8 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
         let changed = record.is_latest_link(&stamp);
         if changed {
             working.change_optimization(slot).note_latest_link(stamp);
+        } else {
+            working.note_unchanged(slot);
         }
         return FoldStep::Done(Effects { changed, ..Effects::default() });
     }

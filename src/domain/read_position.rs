@@ -49,6 +49,34 @@ impl ReadPosition {
         &self.text
     }
 
+    /// Reads a position as [`ReadPosition::text`] writes it; `None` if the text is none.
+    pub fn of_text(text: &str) -> Option<ReadPosition> {
+        if text.is_empty() {
+            return Some(ReadPosition::default());
+        }
+        // Anybody may have written any offset.
+        let next = places_of(text)?.into_iter().map(|place| (place.partition, place.offset.saturating_add(1)));
+        Some(ReadPosition::new(next.collect()))
+    }
+
+    /// Returns the least position that includes both.
+    pub fn joined(&self, other: &ReadPosition) -> ReadPosition {
+        let mut next = self.next_offsets.clone();
+        for (partition, offset) in &other.next_offsets {
+            let held = next.entry(partition.clone()).or_insert(*offset);
+            *held = (*held).max(*offset);
+        }
+        ReadPosition::new(next)
+    }
+
+    /// Returns this position without what lies beyond these ends. A partition without an end is left out.
+    pub fn cut(&self, ends: &BTreeMap<NamedPartition, i64>) -> ReadPosition {
+        let within = |(partition, next): (&NamedPartition, &i64)| {
+            ends.get(partition).map(|end| (partition.clone(), *end.min(next)))
+        };
+        ReadPosition::new(self.next_offsets.iter().filter_map(within).collect())
+    }
+
     /// Returns the next offset of each partition.
     pub fn next_offsets(&self) -> &BTreeMap<NamedPartition, i64> {
         &self.next_offsets
@@ -128,6 +156,28 @@ mod tests {
             let places = if other.text().is_empty() { Vec::new() } else { places_of(other.text()).unwrap() };
             prop_assert_eq!(one.includes(&other), places.iter().all(|place| one.has_passed(place)));
             prop_assert!(one.includes(&one));
+        }
+
+        #[test]
+        fn a_position_is_read_back_from_its_text(position in position()) {
+            let read = ReadPosition::of_text(position.text()).unwrap();
+            prop_assert!(read.includes(&position) && position.includes(&read));
+        }
+
+        #[test]
+        fn a_joined_position_is_the_least_that_includes_both(one in position(), other in position()) {
+            let joined = one.joined(&other);
+            prop_assert!(joined.includes(&one) && joined.includes(&other));
+            for (partition, next) in joined.next_offsets() {
+                let is_of = |held: &ReadPosition| held.next_offsets().get(partition) == Some(next);
+                prop_assert!(is_of(&one) || is_of(&other));
+            }
+        }
+
+        #[test]
+        fn a_cut_position_is_within_the_ends(position in position(), ends in position()) {
+            let cut = position.cut(ends.next_offsets());
+            prop_assert!(position.includes(&cut) && ends.includes(&cut));
         }
 
         #[test]

@@ -67,6 +67,8 @@ pub struct WorkingSet {
     /// Number of commits taken. Each slot keeps the commit that last contained it.
     commits: u64,
     changed_again: ChangedAgain,
+    /// True while an optimization also counts as changed that an event is about and does not change.
+    marks_unchanged: bool,
 }
 
 /// Numbers of optimizations that changed again after a commit contained them.
@@ -195,6 +197,18 @@ impl WorkingSet {
         let parked = (home.is_none() && !state.is_empty()).then(|| Arc::new(state));
         if self.jobs[job].parked != parked {
             self.change_job(job).parked = parked;
+        }
+    }
+
+    /// Sets whether an optimization also counts as changed that an event is about and does not change.
+    pub fn set_marks_unchanged(&mut self, marks_unchanged: bool) {
+        self.marks_unchanged = marks_unchanged;
+    }
+
+    /// Notes that an event is about an optimization that it does not change.
+    pub(super) fn note_unchanged(&mut self, slot: usize) {
+        if self.marks_unchanged {
+            self.change_optimization(slot);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The live generation of a data directory: the only one that readers see, and whose status is the process's.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail};
@@ -7,12 +8,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::runtime::{GenerationRuntime, OnFailure, Throttle};
 use crate::config::ProjectionConfig;
-use crate::data_dir::MissingHistory;
+use crate::data_dir::{IoError, MissingHistory};
 use crate::live_views::ReaderSource;
+use crate::publication::Publication;
 use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
-use crate::store;
+use crate::store::{self, Reader};
 
 /// The place of the live generation, which another one may take at any time.
 pub struct LiveSlot {
@@ -23,19 +25,22 @@ pub struct LiveSlot {
     /// The pulse of the live generation's projector.
     pub pulse: Mutex<Pulse>,
     pub on_failure: OnFailure,
+    /// The publishing of what readers see, if there is any.
+    publication: Option<Publication>,
     /// `None` before it is open, and once it is closed.
     runtime: Mutex<Option<GenerationRuntime>>,
     is_stopping: AtomicBool,
 }
 
 impl LiveSlot {
-    pub fn new(config: ProjectionConfig, on_failure: OnFailure) -> LiveSlot {
+    pub fn new(config: ProjectionConfig, on_failure: OnFailure, publication: Option<Publication>) -> LiveSlot {
         LiveSlot {
             config,
             reader: ReaderSource::default(),
             status: Status::new(0),
             pulse: Mutex::default(),
             on_failure,
+            publication,
             runtime: Mutex::new(None),
             is_stopping: AtomicBool::new(false),
         }
@@ -70,9 +75,21 @@ impl LiveSlot {
         GenerationRuntime::start(&self.config, opened, throttle, archive, self.on_failure.clone())
     }
 
+    /// Has what readers see published from this generation from now on. One that is opened must be there before anything is written.
+    ///
+    /// # Errors
+    /// The note that a generation is published cannot be read or removed.
+    pub fn publish(&self, reader: &Reader, path: &Path) -> Result<(), IoError> {
+        self.publication.as_ref().map_or(Ok(()), |publication| publication.attach(reader, path))
+    }
+
     /// Lets readers see a generation from now on.
     pub fn show(&self, running: &GenerationRuntime) {
         running.set_live(true);
+        if let Err(error) = self.publish(&running.reader, &running.path) {
+            // The one before goes on to be published, whose checkpoints wait; nothing is noted that is not so.
+            tracing::error!("the generation cannot be published: {error}");
+        }
         // What was found goes on to be counted in the new one's status, before anybody is answered by it.
         self.status.follow(&running.status);
         self.reader.set(running.reader.clone(), running.status.supervised_as(&self.status));

@@ -113,7 +113,7 @@ mod tests {
             dead_letter_topic: None,
             disk_reserve: DiskReserve::default(),
         };
-        RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {})))
+        RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {}), None))
     }
 
     #[test]

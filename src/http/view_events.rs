@@ -22,7 +22,6 @@ use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
 use super::{freshness, ignored_parameters};
 use crate::domain::ReadPosition;
-use crate::domain::read_position::places_of;
 use crate::live_views::CurrentReader;
 use crate::status::{AnswerState, State};
 use crate::store::{self, IdWatch, PositionWatch};
@@ -87,11 +86,7 @@ impl SentView {
     fn of_event_id(id: &str) -> Option<SentView> {
         let (version, position) = id.split_once('@')?;
         let etag = u64::from_str_radix(version, 16).ok()?;
-        let bound = places_of(position).map(|places| {
-            // A client may send any offset.
-            let next = places.into_iter().map(|place| (place.partition, place.offset.saturating_add(1)));
-            Arc::new(ReadPosition::new(next.collect()))
-        });
+        let bound = ReadPosition::of_text(position).filter(|_| !position.is_empty()).map(Arc::new);
         Some(SentView { etag, turn: None, bound })
     }
 

@@ -7,6 +7,9 @@ use super::letter_gate::LetterNumbers;
 use crate::domain::NamedPartition;
 use crate::store::{Checkpoint, PartitionCheckpoint};
 
+/// The most checkpoints that are handed over and not written while more are made.
+const AWAITED_MAX: usize = 8;
+
 /// One partition's entry of a checkpoint: the topic's name and the partition's number, with what is kept of it.
 pub type CheckpointEntry = (NamedPartition, PartitionCheckpoint);
 
@@ -106,6 +109,16 @@ impl Checkpoints {
         Some(checkpoint)
     }
 
+    /// Returns true if so many checkpoints were handed over and not written that no more should be. They wait for the topic of views.
+    pub fn are_many_awaited(&self) -> bool {
+        self.handed_over.len() >= AWAITED_MAX
+    }
+
+    /// Has the next checkpoint wait for another interval.
+    pub fn postpone(&mut self, now: Instant) {
+        self.last = now;
+    }
+
     /// Returns true if a checkpoint was handed over and is not known to be written.
     pub fn are_awaited(&self) -> bool {
         !self.handed_over.is_empty()
@@ -121,13 +134,6 @@ impl Checkpoints {
             }
         }
         is_more
-    }
-
-    /// Takes note that the writer has ended and all that was handed over is written.
-    pub fn note_all_written(&mut self) {
-        if let Some(last) = self.handed_over.drain(..).next_back() {
-            self.written = last;
-        }
     }
 }
 

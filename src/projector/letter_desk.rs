@@ -5,14 +5,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::letter_requests::{LetterOutcome, LetterRequest, LetterTask};
+use super::letter_requests::{FoldedLetters, LetterOutcome, LetterRequest, LetterTask};
 use super::write_back::WriteBack;
 use super::{Moment, Projector};
 use crate::codec::{self, Framing};
 use crate::domain::fold::Effects;
 use crate::domain::{DeadLetter, Envelope, NamedPartition, PartitionOffset, Topic, TopicPartition};
 use crate::source::Source;
-use crate::store::{Checkpoint, StoreError, Writer};
+use crate::store::{Checkpoint, PublishedUpTo, StoreError, Writer};
 
 /// The most letters of a slice.
 const SLICE_LETTERS: usize = 50;
@@ -49,21 +49,29 @@ impl Projector<'_> {
         source: &mut dyn Source,
         request: &mut LetterRequest,
     ) -> Result<bool, StoreError> {
-        let LetterRequest { task, outcome, .. } = request;
+        let LetterRequest { task, outcome, folded, .. } = request;
+        if let Some(waiting) = folded.take() {
+            let is_done = remove_published(&mut self.write_back, waiting, folded, outcome)?;
+            return Ok(is_done && task.is_over());
+        }
         let (findings, framing) = (&mut self.findings, self.settings.framing);
         let mut note = |envelope: &Envelope<'_>, effects| findings.note_effects(envelope, effects, now.instant);
         match task {
             LetterTask::Retry(positions) => {
                 let tried = retry_slice(&mut self.write_back, framing, positions, outcome, &mut note)?;
                 self.pace.note(now.instant, tried.count);
-                remove_retried(&mut self.write_back, tried.folded, outcome, now.instant)?;
-                Ok(positions.is_empty())
+                let published = self.write_back.write_and_seal(now.instant)?;
+                let tried = FoldedLetters { published, letters: tried.folded, are_counted: true };
+                let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
+                Ok(is_done && positions.is_empty())
             }
             LetterTask::Fold(letters) => {
                 let tried = fold_slice(&mut self.write_back, framing, letters, outcome, &mut note)?;
                 self.pace.note(now.instant, tried.count);
-                remove_written(&mut self.write_back, tried.folded, now.instant)?;
-                Ok(letters.is_empty())
+                let published = self.write_back.write_and_seal(now.instant)?;
+                let tried = FoldedLetters { published, letters: tried.folded, are_counted: false };
+                let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
+                Ok(is_done && letters.is_empty())
             }
             LetterTask::Discard(positions) => {
                 // What waits to be stored may be among them.
@@ -193,29 +201,40 @@ fn fold_slice(
     Ok(slice)
 }
 
-/// Removes letters of the store that were folded.
-fn remove_retried(
+/// Removes letters that were folded if what became of them is on the topic of views, or need not be; else it has them `wait`. Returns
+/// true if they are removed. Once they are, nothing that is read again would publish it.
+fn remove_published(
     write_back: &mut WriteBack,
-    folded: Vec<PartitionOffset>,
+    folded: FoldedLetters,
+    wait: &mut Option<FoldedLetters>,
+    outcome: &mut LetterOutcome,
+) -> Result<bool, StoreError> {
+    if !folded.published.is_reached(None) {
+        *wait = Some(folded);
+        return Ok(false);
+    }
+    let FoldedLetters { letters, are_counted, .. } = folded;
+    let count = letters.len() as u64;
+    // One may have been asked for twice.
+    let removed = if letters.is_empty() { 0 } else { write_back.writer().remove_dead_letters(letters)? };
+    if are_counted {
+        outcome.folded += removed;
+        outcome.gone += count - removed;
+    }
+    Ok(true)
+}
+
+/// Removes letters that were folded, which nobody publishes, once what became of them is written.
+fn remove_written(
+    write_back: &mut WriteBack,
+    letters: Vec<PartitionOffset>,
+    are_counted: bool,
     outcome: &mut LetterOutcome,
     now: Instant,
 ) -> Result<(), StoreError> {
-    let count = folded.len() as u64;
-    // One may have been asked for twice.
-    let removed = remove_written(write_back, folded, now)?;
-    outcome.folded += removed;
-    outcome.gone += count - removed;
-    Ok(())
-}
-
-/// Removes letters that were folded, once what became of them is written. Returns the number of those that were there.
-fn remove_written(
-    write_back: &mut WriteBack,
-    folded: Vec<PartitionOffset>,
-    now: Instant,
-) -> Result<u64, StoreError> {
     write_back.write_all(now)?;
-    if folded.is_empty() { Ok(0) } else { write_back.writer().remove_dead_letters(folded) }
+    let folded = FoldedLetters { published: PublishedUpTo::default(), letters, are_counted };
+    remove_published(write_back, folded, &mut None, outcome).map(drop)
 }
 
 impl WriteBack {
@@ -253,7 +272,7 @@ pub fn serve_letters_at_rest(
         LetterTask::Retry(mut positions) => {
             while !positions.is_empty() {
                 let slice = retry_slice(&mut write_back, framing, &mut positions, &mut outcome, &mut |_, _| {})?;
-                remove_retried(&mut write_back, slice.folded, &mut outcome, now.instant)?;
+                remove_written(&mut write_back, slice.folded, true, &mut outcome, now.instant)?;
                 write_back.write_due(now.instant, true)?;
             }
             write_back.write_all(now.instant)?;
@@ -261,7 +280,7 @@ pub fn serve_letters_at_rest(
         LetterTask::Fold(mut letters) => {
             while !letters.is_empty() {
                 let slice = fold_slice(&mut write_back, framing, &mut letters, &mut outcome, &mut |_, _| {})?;
-                remove_written(&mut write_back, slice.folded, now.instant)?;
+                remove_written(&mut write_back, slice.folded, false, &mut outcome, now.instant)?;
                 write_back.write_due(now.instant, true)?;
             }
         }

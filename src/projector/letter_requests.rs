@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use parking_lot::Mutex;
 
 use crate::domain::{DeadLetter, NamedPartition, PartitionOffset, Topic};
+use crate::store::PublishedUpTo;
 
 /// A request about dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,11 +38,32 @@ pub struct LetterOutcome {
     pub resumed: Vec<(NamedPartition, i64)>,
 }
 
+impl LetterTask {
+    /// Returns true if no letter is left that has to be decoded.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            LetterTask::Retry(positions) => positions.is_empty(),
+            LetterTask::Fold(letters) => letters.is_empty(),
+            LetterTask::Discard(_) | LetterTask::Resume(_) => true,
+        }
+    }
+}
+
+/// Letters that were folded, and are removed once what became of them is on the topic of views.
+pub(super) struct FoldedLetters {
+    pub published: PublishedUpTo,
+    pub letters: Vec<PartitionOffset>,
+    /// True if the outcome counts them when they are removed.
+    pub are_counted: bool,
+}
+
 /// A request on its way, with what was done of it.
 pub(super) struct LetterRequest {
     number: u64,
     pub task: LetterTask,
     pub outcome: LetterOutcome,
+    /// The letters that were folded and are removed once what became of them is on the topic of views.
+    pub folded: Option<FoldedLetters>,
     answer: Sender<LetterOutcome>,
 }
 
@@ -65,7 +87,8 @@ impl LetterRequests {
         let mut waiting = self.waiting.lock();
         waiting.last_number += 1;
         let number = waiting.last_number;
-        waiting.requests.push_back(LetterRequest { number, task, outcome: LetterOutcome::default(), answer });
+        let outcome = LetterOutcome::default();
+        waiting.requests.push_back(LetterRequest { number, task, outcome, folded: None, answer });
         (number, answered)
     }
 

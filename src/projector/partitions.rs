@@ -1,15 +1,17 @@
 //! The progress of each partition: where reading begins, what is next, when it has caught up, and why it stopped.
 
 mod identity;
+mod read_position;
 
 use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Gap, PartitionBounds, PartitionOffset, ReadPosition, Topic, TopicId, TopicPartition};
+use crate::domain::{Gap, PartitionBounds, PartitionOffset, Topic, TopicId, TopicPartition};
 use crate::source::{Continuity, StopCode, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
+pub use read_position::ViewPositions;
 
 /// A partition that the source found.
 #[derive(Clone, Copy, Debug)]
@@ -236,14 +238,6 @@ impl Partitions {
     pub fn positions(&self) -> Positions {
         let read = self.held.iter().filter(|held| held.stopped.is_none());
         read.map(|held| (held.partition, held.next_offset)).collect()
-    }
-
-    /// Takes the position of all partitions, if it has changed since the last call.
-    pub fn take_position(&mut self) -> Option<ReadPosition> {
-        std::mem::take(&mut self.have_moved).then(|| {
-            let next = self.held.iter().map(|held| (self.topics.partition(held.partition), held.next_offset));
-            ReadPosition::new(next.collect())
-        })
     }
 
     /// Returns true if everything up to these positions has been read. The error is the reason for which it never will be.

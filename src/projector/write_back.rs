@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decoder::Batch;
+use super::partitions::ViewPositions;
 use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, TopicPartition, WorkingSet};
-use crate::store::{StoreError, Writer};
+use crate::store::{PublishedUpTo, StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
 pub const GATHER: Duration = Duration::from_millis(5);
@@ -42,6 +43,8 @@ pub struct WriteBack {
     last_commit: Instant,
     /// The position that readers see once everything is written, unless the writer has it already.
     position: Option<Arc<ReadPosition>>,
+    /// True while views may be on the disk that a process before made of records beyond the checkpoint.
+    is_recovering: bool,
 }
 
 /// The number of epochs for which a changed record stays unwritten while catching up. What is written too early is written again, and what is
@@ -88,8 +91,11 @@ struct LargeTextBytes {
 impl WriteBack {
     /// `memory_budget` is in bytes.
     pub fn new(writer: Writer, memory_budget: u64, now: Instant) -> WriteBack {
+        // Whoever publishes the views needs those, too, that are on the disk and perhaps were not published.
+        let mut working = WorkingSet::default();
+        working.set_marks_unchanged(writer.is_published());
         WriteBack {
-            working: WorkingSet::default(),
+            working,
             writer,
             loads: 0,
             memory_budget,
@@ -102,14 +108,34 @@ impl WriteBack {
             commits: 0,
             last_commit: now,
             position: None,
+            is_recovering: true,
         }
     }
 
-    /// Takes note that everything before `position` has been folded, and nothing after it.
-    pub fn note_position(&mut self, position: ReadPosition) {
-        let position = Arc::new(position);
-        self.writer.note_bound(position.clone());
-        self.position = Some(position);
+    /// Takes note that everything before the position has been folded, and nothing after the bound.
+    pub fn note_position(&mut self, positions: ViewPositions) {
+        self.writer.note_bound(Arc::new(positions.bound));
+        self.position = Some(Arc::new(positions.position));
+    }
+
+    /// Returns true while not all has been read again that a process before may have read beyond the checkpoint.
+    pub fn is_recovering(&self) -> bool {
+        self.is_recovering
+    }
+
+    /// Takes note that the source has found every partition, so that the bounds have all of them.
+    pub fn note_all_found(&self) {
+        self.writer.note_all_found();
+    }
+
+    /// Takes note that all has been folded that a process before may have read. Waits until it is handed to the writer.
+    pub fn end_recovery(&mut self) -> Result<(), StoreError> {
+        if self.is_clean() {
+            self.is_recovering = false;
+            self.working.set_marks_unchanged(false);
+            self.writer.note_recovered()?;
+        }
+        Ok(())
     }
 
     /// Hands the position to the writer, if nothing that was folded is left in memory only.
@@ -203,6 +229,16 @@ impl WriteBack {
         self.show_position()
     }
 
+    /// Writes everything. Returns what has to be on the topic of views before anything is forgotten that it was made of.
+    pub fn write_and_seal(&mut self, now: Instant) -> Result<PublishedUpTo, StoreError> {
+        self.write_all(now)?;
+        if !self.writer.is_published() {
+            return Ok(PublishedUpTo::default());
+        }
+        self.wait_until_written()?;
+        Ok(self.writer.published_up_to())
+    }
+
     fn write_dead_letters(&mut self) -> Result<(), StoreError> {
         if self.dead_letters.len() >= DEAD_LETTERS_UNWRITTEN
             || self.dead_letters.iter().map(DeadLetter::size).sum::<usize>() >= DEAD_LETTER_BYTES_UNWRITTEN
@@ -284,8 +320,8 @@ impl WriteBack {
         self.writer.commit(commit, dead_letters, self.commits)
     }
 
-    /// Ends the writer once all that was handed to it is written.
-    pub fn finish(self) -> Result<(), StoreError> {
+    /// Ends the writer once all that was handed to it is written. Returns the number of checkpoints that it has written.
+    pub fn finish(self) -> Result<u64, StoreError> {
         self.writer.finish()
     }
 }

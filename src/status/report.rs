@@ -10,6 +10,7 @@ use super::findings::Findings;
 use super::kafka::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER, seconds};
 use super::letter_topic::LetterTopicReport;
 use super::missing_history::{self, MissingHistory};
+use super::publication::PublicationReport;
 use super::rebuild::{RebuildCounts, RebuildReport};
 use super::standstill::StageStall;
 use super::state::State;
@@ -137,6 +138,8 @@ pub struct Report {
     pub topics: Vec<TopicReport>,
     /// The files of credentials; empty if access is open.
     pub credentials: Vec<CredentialsReport>,
+    /// The publishing of views; `null` if no topic is given.
+    pub publication: Option<PublicationReport>,
     /// The partitions that are known, read or not; empty until the source has found one.
     pub partitions: Vec<PartitionReport>,
 }
@@ -168,6 +171,7 @@ impl Report {
             stalled_stages: Vec::new(),
             topics: Vec::new(),
             credentials: Vec::new(),
+            publication: None,
             partitions: Vec::new(),
         }
     }

@@ -1,5 +1,5 @@
-//! The parts of the status that other threads than the projector's write: the standstill, the topics' settings, the rebuild and
-//! the files of credentials.
+//! The parts of the status that other threads than the projector's write: the standstill, the topics' settings, the rebuild,
+//! the files of credentials and the publishing of views.
 //! They are kept apart from the projector's own report, so that they can be written while that thread is stuck, and stay when
 //! another generation becomes the live one.
 
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::credentials::CredentialsReport;
+use super::publication::PublicationReport;
 use super::rebuild::RebuildReport;
 use super::report::Report;
 use super::standstill::Standstill;
@@ -22,6 +23,7 @@ pub(super) struct Supervision {
     topics: Mutex<Vec<TopicReport>>,
     rebuild: Mutex<Option<RebuildReport>>,
     credentials: Mutex<Vec<CredentialsReport>>,
+    publication: Mutex<Option<PublicationReport>>,
 }
 
 impl Supervision {
@@ -43,6 +45,10 @@ impl Supervision {
         *self.credentials.lock() = credentials;
     }
 
+    pub(super) fn set_publication(&self, publication: PublicationReport) {
+        *self.publication.lock() = Some(publication);
+    }
+
     /// Returns the state of a projector whose own report has `state`.
     pub(super) fn state(&self, state: State) -> State {
         let stands_still = self.stands_still.load(Ordering::Acquire);
@@ -55,6 +61,8 @@ impl Supervision {
         report.rebuild.clone_from(&self.rebuild.lock());
         report.credentials.clone_from(&self.credentials.lock());
         report.warnings.extend(report.credentials.iter().filter_map(CredentialsReport::warning));
+        report.publication.clone_from(&self.publication.lock());
+        report.warnings.extend(report.publication.as_ref().and_then(PublicationReport::warning));
         let guard = self.standstill.lock();
         let Some(standstill) = &*guard else { return };
         if report.state != State::Stopping {

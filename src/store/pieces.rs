@@ -19,8 +19,8 @@ const TRIES: usize = 100;
 /// Most bytes to reserve before the pieces have been read: a damaged reference may claim any length.
 const MOST_RESERVED: usize = 64 << 20;
 
-/// Stores a value of any size.
-pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+/// Stores a value of any size. Returns what was stored there before: of a large value, its reference.
+pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<Option<IVec>, StoreError> {
     wait_for_room();
     let old = if value.len() <= VALUE_LIMIT {
         tree.insert(key, value)?
@@ -32,12 +32,12 @@ pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<(), S
         }
         tree.insert(key, reference.to_bytes().as_slice())?
     };
-    match old {
-        Some(old) if old.first() == Some(&REFERENCE) && Reference::parse(&old)? != Reference::of(value) => {
-            remove_pieces(trees, tree, key, &old)
-        }
-        _ => Ok(()),
+    if let Some(old) = old.as_ref().filter(|old| is_reference(old))
+        && Reference::parse(old)? != Reference::of(value)
+    {
+        remove_pieces(trees, tree, key, old)?;
     }
+    Ok(old)
 }
 
 /// Removes a value of any size.

@@ -11,6 +11,7 @@ use super::change_watch::ChangeWatch;
 use super::failure::Failure;
 use super::letter_counts::LetterCounts;
 use super::parked_job_feed::ParkedJobFeed;
+use super::touched_views::TouchedViews;
 use super::unlinked_records::UnlinkedRecords;
 use super::view_changes::ViewChanges;
 use crate::domain::ReadPosition;
@@ -39,10 +40,14 @@ pub struct WriterProgress {
     pub unlinked_records: UnlinkedRecords,
     /// The registry of those who watch what readers see, once readers see this generation.
     pub watchers: ArcSwapOption<ViewChanges>,
+    /// The notes for who publishes the views, while somebody does.
+    pub touched: ArcSwapOption<TouchedViews>,
     /// The position that every view has come to: all before it is in them.
     pub visible: ArcSwap<ReadPosition>,
     /// A position that no view is beyond: nothing after it is in any of them.
     pub bound: ArcSwap<ReadPosition>,
+    /// True once `bound` has every partition of the topics.
+    pub has_whole_bound: AtomicBool,
     /// Number of parts of commits begun. While one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,
     parts_ended: AtomicU64,

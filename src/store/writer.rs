@@ -10,6 +10,7 @@ mod encoder;
 mod letter_commands;
 mod letter_shelf;
 mod notes;
+mod publishing;
 mod sync_thread;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use sled::{Db, Tree};
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
 use super::journal::Journal;
-use super::keys::{MARKER, Trees};
+use super::keys::Trees;
 use super::progress::WriterProgress;
 use super::view_changes::ScopeChange;
 use super::{MissingHistoryLedger, Reader, StoreError, pieces};
@@ -41,6 +42,9 @@ use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
 use encoder::put_optimizations;
 use letter_shelf::{LetterCommand, LetterShelf};
+pub use publishing::PublishedUpTo;
+use publishing::PublishingNotes;
+pub(super) use sync_thread::mark;
 use sync_thread::{SyncRequest, SyncThread, sync};
 
 /// Number of parts of commits that may wait: enough to keep both threads busy, few enough to bound memory.
@@ -53,6 +57,8 @@ enum WriterCommand {
     Live,
     /// The position that readers see once everything handed over before is written.
     Position(Arc<ReadPosition>),
+    /// All that was read before the opening has been handed over again.
+    Recovered,
     DeadLetters(LetterCommand),
 }
 
@@ -113,6 +119,7 @@ impl Writer {
             letters,
             progress: progress.clone(),
             backlog: backlog.clone(),
+            publishing: PublishingNotes::new(&directory),
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -225,8 +232,8 @@ impl Writer {
         self.catalog.read().listed()
     }
 
-    /// Waits until everything that was handed over is written, and ends the threads.
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    /// Waits until everything that was handed over is written, and ends the threads. Returns the number of checkpoints written.
+    pub fn finish(mut self) -> Result<u64, StoreError> {
         self.commands = None;
         let ended = self.thread.take().map(JoinHandle::join);
         self.check()?;
@@ -237,7 +244,7 @@ impl Writer {
         let caught_up = self.progress.caught_up.load(Ordering::Acquire);
         let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(data_dir::now()) };
         data_dir::note_closed(&self.directory, closed);
-        Ok(())
+        Ok(self.checkpoints_written())
     }
 }
 
@@ -263,6 +270,7 @@ struct WriterThread {
     letters: LetterShelf,
     progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
+    publishing: PublishingNotes,
 }
 
 impl WriterThread {
@@ -303,12 +311,19 @@ impl WriterThread {
                             Err(error) => return self.progress.failure.note(error),
                         }
                     }
-                    // A syncing thread that has ended has noted the reason.
-                    WriterCommand::Checkpoint(checkpoint) => drop(notes.send(SyncRequest::Checkpoint(checkpoint))),
+                    WriterCommand::Checkpoint(checkpoint) => match self.publishing.seal(&self.progress) {
+                        // A syncing thread that has ended has noted the reason.
+                        Ok(seal) => drop(notes.send(SyncRequest::Checkpoint(checkpoint, seal))),
+                        Err(error) => return self.progress.failure.note(error),
+                    },
                     WriterCommand::Live => drop(notes.send(SyncRequest::Live)),
                     WriterCommand::Position(position) => self.progress.show_position(position),
+                    WriterCommand::Recovered => self.publishing.end_recovery(),
                     WriterCommand::DeadLetters(command) => {
-                        if let Err(error) = self.letters.carry_out(command, &self.progress) {
+                        let carried_out = self.publishing.note_letters(&command, &self.progress);
+                        if let Err(error) =
+                            carried_out.and_then(|()| self.letters.carry_out(command, &self.progress))
+                        {
                             return self.progress.failure.note(error);
                         }
                     }
@@ -329,6 +344,7 @@ impl WriterThread {
         let numbered = self.number(commit.optimizations);
         let entries: Vec<_> =
             numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
+        let mut changed = self.publishing.changed_numbers(&self.progress);
         let watchers = self.progress.watchers.load_full();
         let scopes = watchers
             .as_ref()
@@ -343,9 +359,10 @@ impl WriterThread {
                 }
             }
             self.progress.parked_jobs.note(&commit.jobs);
-            written += put_optimizations(&self.trees, &numbered)?;
+            written += put_optimizations(&self.trees, &numbered, &mut changed)?;
             Ok(())
         })?;
+        self.publishing.note(&self.progress, changed, &numbered);
         self.progress.changes.note(numbered.iter().map(|(_, optimization)| optimization));
         if let Some(watchers) = watchers {
             let scopes = scopes.map(|before| {
@@ -382,10 +399,4 @@ impl WriterThread {
         numbered.sort_unstable_by_key(|(number, _)| *number);
         numbered
     }
-}
-
-/// Marks a new database as ours. The mark is on the disk before anything else.
-pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
-    sync(db, &File::open(file).map_err(IoError::of("open", file))?)
 }

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{ToolContext, ToolOutcome};
 use super::dead_letters::LetterAction;
-use super::{accept_loss, dead_letters, explain, generations, letter_topic, position, rebuild, snapshot, verify};
+use super::{
+    accept_loss, dead_letters, explain, generations, letter_topic, position, rebuild, snapshot, verify, views,
+};
+use crate::codec::published_view::ViewsFormat;
 use crate::dead_letters::LetterSelection;
 use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
@@ -25,6 +28,13 @@ pub enum Tool {
     Verify,
     /// Returns the position of the store.
     Position,
+    /// Compares a topic of views with the store.
+    VerifyViews {
+        /// The name of the topic.
+        topic: String,
+        /// The format of the views on the topic.
+        format: ViewsFormat,
+    },
     /// Lists the generations of the data directory.
     Generations,
     /// Accepts that the live generation was built without records that were gone.
@@ -143,6 +153,7 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
         Tool::Explain { id } => explain::explain(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
         Tool::Position => position::position(&access),
+        Tool::VerifyViews { topic, format } => views::compare(&access, topic, *format, watch),
         Tool::Generations => generations::list(&access),
         Tool::AcceptLoss => accept_loss::accept(access),
         Tool::RemoveGeneration { generation, accept_loss } => {

@@ -47,6 +47,7 @@ mod lost_history;
 mod orphans;
 mod outage;
 mod producers;
+mod publication;
 mod python_client;
 mod rebuild;
 mod recording;
@@ -114,6 +115,7 @@ const TESTS: &[&[Test]] = &[
     rebuild::from_archive::TESTS,
     rebuild::loss::TESTS,
     format::TESTS,
+    publication::TESTS,
     cluster_id::TESTS,
     health::TESTS,
     rights::TESTS,

@@ -56,6 +56,17 @@ pub struct Report {
     pub warnings: Vec<String>,
     pub kafka: Option<Kafka>,
     pub partitions: Vec<Partition>,
+    pub publication: Option<Publication>,
+}
+
+/// The publishing of views in `/status`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Publication {
+    pub state: String,
+    pub unpublished: u64,
+    pub published: u64,
+    pub holds_checkpoints: bool,
+    pub error: Option<String>,
 }
 
 /// The cluster's state in `/status`.

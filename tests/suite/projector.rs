@@ -11,8 +11,10 @@ mod health;
 mod letter_topic;
 mod live;
 mod missing_history;
+mod publication;
 mod script;
 mod stepped_projector;
+mod views_topic;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -71,6 +71,15 @@ impl<'a> StatusFields<'a> {
     }
 }
 
+/// Returns the id of the project in a stored optimization that readers may see.
+///
+/// # Errors
+/// [`CorruptValue`] if the response does not have the keys in their order.
+pub fn project_id(stored: &[u8], layout: &Layout) -> Result<String, CorruptValue> {
+    let fields = FilterFields::find_in(stored, layout)?;
+    serde_json::from_slice(fields.project_id).map_err(|error| CorruptValue::new("optimization", error))
+}
+
 /// Returns the two parts of a stored response that are left without its metrics and objectives.
 ///
 /// # Errors

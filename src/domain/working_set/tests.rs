@@ -49,3 +49,19 @@ fn optimizations_whose_job_has_ended_are_taken_before_others() {
     assert_eq!(working.changed(), 1);
     working.check();
 }
+
+#[test]
+fn a_link_that_is_there_already_marks_its_optimization_only_where_that_is_asked_for() {
+    let mut working = WorkingSet::default();
+    let link = |working: &mut WorkingSet| {
+        let change = OptimizationChange::JobLinked { job_id: "job".into() };
+        fold(working, 0, Body::Optimization { optimization_id: "linked".into(), change });
+        working.take_changes(None).optimizations.len()
+    };
+    assert_eq!((link(&mut working), link(&mut working)), (1, 0));
+    working.set_marks_unchanged(true);
+    assert_eq!(link(&mut working), 1);
+    working.set_marks_unchanged(false);
+    assert_eq!(link(&mut working), 0);
+    working.check();
+}

@@ -46,6 +46,9 @@ pub enum TopicError {
     },
 }
 
+/// The replication factor that asks for the cluster's default.
+const CLUSTERS_DEFAULT: i32 = -1;
+
 type Admin = AdminClient<ErrorContext>;
 
 fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
@@ -85,17 +88,38 @@ pub fn ensure_topics_with(
     let there = if missing.is_empty() {
         there
     } else {
-        create(&admin, &missing, topic_settings)?;
+        create(&admin, &missing, CLUSTERS_DEFAULT, topic_settings)?;
         await_leaders(&admin, &missing)?
     };
     let partitions_of = |topic| there.get(settings.topics.get(topic)).copied().unwrap_or(0);
     Ok(wanted.iter().map(|&(topic, _)| (topic, partitions_of(topic))).collect())
 }
 
-fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)]) -> Result<(), TopicError> {
+/// Creates one topic if it does not exist. Returns its number of partitions.
+pub fn ensure_topic(
+    settings: &KafkaSettings,
+    name: &str,
+    partitions: i32,
+    replication_factor: Option<i32>,
+    topic_settings: &[(&str, &str)],
+) -> Result<i32, TopicError> {
+    let admin = admin(settings)?;
+    let there = partitions_with_leaders(&admin).map_err(|error| unreachable(settings, &admin, &error))?;
+    if let Some(&partitions) = there.get(name) {
+        return Ok(partitions);
+    }
+    create(&admin, &[(name, partitions)], replication_factor.unwrap_or(CLUSTERS_DEFAULT), topic_settings)?;
+    Ok(await_leaders(&admin, &[(name, partitions)])?.get(name).copied().unwrap_or(partitions))
+}
+
+fn create(
+    admin: &Admin,
+    missing: &[(&str, i32)],
+    replication_factor: i32,
+    topic_settings: &[(&str, &str)],
+) -> Result<(), TopicError> {
     let new = |&(name, partitions)| {
-        // -1 asks for the cluster's default.
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication_factor));
         topic_settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
     };
     let topics: Vec<NewTopic<'_>> = missing.iter().map(new).collect();

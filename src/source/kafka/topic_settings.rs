@@ -148,19 +148,35 @@ pub fn topic_settings(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicS
     describe(settings, DEADLINE, TopicSettings::of)
 }
 
+/// Returns the settings of one topic; `None` if it does not exist, or this client may not see them.
+pub fn settings_of(settings: &KafkaSettings, name: &str) -> Result<Option<TopicSettings>, SettingsError> {
+    Ok(describe_named(settings, DEADLINE, &[name], TopicSettings::of)?.remove(name))
+}
+
 /// Asks for the settings of the three topics. `of` makes the answer about one of them.
 fn describe<T>(
     settings: &KafkaSettings,
     deadline: Duration,
     of: impl Fn(&ConfigResource) -> Option<T>,
 ) -> Result<BTreeMap<Topic, T>, SettingsError> {
+    let names = Topic::ALL.map(|topic| settings.topics.get(topic));
+    let found = describe_named(settings, deadline, &names, of)?;
+    Ok(found.into_iter().filter_map(|(name, found)| Some((settings.topics.topic_of(&name)?, found))).collect())
+}
+
+fn describe_named<T>(
+    settings: &KafkaSettings,
+    deadline: Duration,
+    names: &[&str],
+    of: impl Fn(&ConfigResource) -> Option<T>,
+) -> Result<BTreeMap<String, T>, SettingsError> {
     let brokers = || settings.brokers.clone();
     let admin: AdminClient<ErrorContext> =
         settings
             .client_config()
             .create_with_context(ErrorContext::default())
             .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
-    let wanted = Topic::ALL.map(|topic| ResourceSpecifier::Topic(settings.topics.get(topic)));
+    let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(deadline));
     let failed = |error: &KafkaError| match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
@@ -177,7 +193,7 @@ fn describe<T>(
         .iter()
         .flatten()
         .filter_map(|resource| match &resource.specifier {
-            OwnedResourceSpecifier::Topic(name) => Some((settings.topics.topic_of(name)?, of(resource)?)),
+            OwnedResourceSpecifier::Topic(name) => Some((name.clone(), of(resource)?)),
             _ => None,
         })
         .collect())

@@ -13,20 +13,34 @@ const WORTH_A_THREAD: usize = 512;
 /// Number of optimizations that are encoded before they are handed on.
 const ENCODED_AT_ONCE: usize = 64;
 
+/// Inserts an encoded record, which is given with its key, and adds its length to a number of bytes.
+type PutEncoded<'a> = dyn FnMut(u64, ([u8; 4], Vec<u8>)) -> Result<u64, StoreError> + 'a;
+
 /// Encodes and inserts optimizations. Encoding takes as long as inserting, so that another thread does it if there are many.
-/// Returns the number of bytes inserted.
-pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<u64, StoreError> {
+/// Returns the number of bytes inserted. `changed` is given the numbers of those whose views are not what they were.
+pub(super) fn put_optimizations(
+    trees: &Trees,
+    numbered: &[(u32, Arc<Optimization>)],
+    changed: &mut Option<Vec<u32>>,
+) -> Result<u64, StoreError> {
     let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
         let mut value = Vec::with_capacity(2048);
         stored_record::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
     };
-    let put = |bytes: u64, (number, value): ([u8; 4], Vec<u8>)| {
-        pieces::put(trees, &trees.optimizations, &number, &value)?;
+    let mut put = |bytes: u64, (number, value): ([u8; 4], Vec<u8>)| {
+        let old = pieces::put(trees, &trees.optimizations, &number, &value)?;
+        if let Some(changed) = changed
+            && old.is_none_or(|old| !stored_record::shows_the_same(&old, &value))
+        {
+            changed.push(u32::from_be_bytes(number));
+        }
         Ok(bytes + value.len() as u64)
     };
-    let put_here = || numbered.iter().try_fold(0, |bytes, optimization| put(bytes, encode(optimization)?));
+    let put_here = |put: &mut PutEncoded<'_>| {
+        numbered.iter().try_fold(0, |bytes, optimization| put(bytes, encode(optimization)?))
+    };
     if numbered.len() < WORTH_A_THREAD {
-        return put_here();
+        return put_here(&mut put);
     }
     std::thread::scope(|scope| {
         let (give, encoded) = sync_channel(4);
@@ -38,8 +52,8 @@ pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimizatio
         });
         if thread.is_err() {
             // A process that may start no more threads encodes here, which only takes longer.
-            return put_here();
+            return put_here(&mut put);
         }
-        encoded.into_iter().try_fold(0, |bytes, encoded| encoded?.into_iter().try_fold(bytes, put))
+        encoded.into_iter().try_fold(0, |bytes, encoded| encoded?.into_iter().try_fold(bytes, &mut put))
     })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::publishing::PublishedUpTo;
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
 use crate::domain::{NamedPartition, PartitionOffset, ReadPosition, Topic};
@@ -34,6 +35,27 @@ impl Writer {
     /// Notes that nothing after this position is in what is handed over from now on, until a later position is noted.
     pub fn note_bound(&self, position: Arc<ReadPosition>) {
         self.progress.bound.store(position);
+    }
+
+    /// Notes that the position that no view is beyond has every partition from now on.
+    pub fn note_all_found(&self) {
+        self.progress.has_whole_bound.store(true, Ordering::Release);
+    }
+
+    /// Notes that everything has been handed over again that was read before the opening. Until then, whatever is written counts as
+    /// changed for who publishes the views.
+    pub fn note_recovered(&self) -> Result<(), StoreError> {
+        self.send(WriterCommand::Recovered)
+    }
+
+    /// Returns true if somebody publishes the views.
+    pub fn is_published(&self) -> bool {
+        self.progress.touched.load().is_some()
+    }
+
+    /// Returns what has to be on the topic of views so that everything is that was written so far.
+    pub fn published_up_to(&self) -> PublishedUpTo {
+        PublishedUpTo::of(self.progress.touched.load_full())
     }
 
     /// Notes a record that was folded into a job that no optimization links.

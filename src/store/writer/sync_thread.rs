@@ -1,16 +1,21 @@
 //! The thread that syncs, and writes checkpoints and the note that the generation was live: a disk may take long to sync, and
 //! fresh views must not wait for it.
 
+use std::collections::VecDeque;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use sled::Db;
 
+use super::publishing::PublishedUpTo;
 use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored_record};
+use crate::data_dir::IoError;
 use crate::store::checkpoint;
-use crate::store::keys::WAS_LIVE;
+use crate::store::keys::{MARKER, WAS_LIVE};
 
 /// The state of the syncing thread.
 pub(super) struct SyncThread {
@@ -22,9 +27,16 @@ pub(super) struct SyncThread {
     pub(super) backlog: Arc<Backlog>,
 }
 
+/// The interval at which it is looked whether a checkpoint may be written that waits for the topic of views.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The longest time for which the last checkpoints wait for the topic while the store is closed. After that they are not written.
+const WAITS_AT_END: Duration = Duration::from_secs(5);
+
 /// A request to sync, with a note to write once everything before it is on the disk.
 pub(super) enum SyncRequest {
-    Checkpoint(Checkpoint),
+    /// A checkpoint, which waits for what publishing is to come to.
+    Checkpoint(Checkpoint, PublishedUpTo),
     /// The generation has been live.
     Live,
     /// No note: the sync makes room in the backlog.
@@ -41,17 +53,14 @@ struct SyncRound {
 }
 
 impl SyncRound {
-    fn add(&mut self, note: SyncRequest) {
-        match note {
-            SyncRequest::Checkpoint(checkpoint) => {
-                self.checkpoint = Some(checkpoint);
-                self.checkpoints += 1;
-            }
-            SyncRequest::Live => self.is_live = true,
-            SyncRequest::Nothing => {}
-        }
+    fn add_checkpoint(&mut self, checkpoint: Option<Checkpoint>) {
+        self.checkpoint = checkpoint;
+        self.checkpoints += 1;
     }
 }
+
+/// The checkpoints that wait for the topic of views, the oldest first. None is written before one that is older.
+type WaitingCheckpoints = VecDeque<(Checkpoint, PublishedUpTo)>;
 
 impl SyncThread {
     pub(super) fn run_caught(self, notes: &Receiver<SyncRequest>) {
@@ -61,19 +70,47 @@ impl SyncThread {
     }
 
     fn run(self, notes: &Receiver<SyncRequest>) {
-        while let Ok(first) = notes.recv() {
+        let mut waiting = WaitingCheckpoints::new();
+        loop {
+            let first = match waiting.is_empty() {
+                true => notes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => notes.recv_timeout(LOOK_EVERY),
+            };
             let mut round = SyncRound::default();
-            round.add(first);
+            let is_over = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let is_asked = first.is_ok();
             // If the disk is slow, one sync answers all requests that wait.
-            notes.try_iter().for_each(|later| round.add(later));
-            let _beat = self.progress.pulse.begin(Stage::Sync);
-            let written = self.backlog.begin_sync();
-            if let Err(error) = self.write(&round) {
-                return self.progress.failure.note(error);
+            for note in first.into_iter().chain(notes.try_iter()) {
+                match note {
+                    SyncRequest::Checkpoint(checkpoint, published) => waiting.push_back((checkpoint, published)),
+                    SyncRequest::Live => round.is_live = true,
+                    SyncRequest::Nothing => {}
+                }
             }
-            self.backlog.end_sync(written);
-            self.progress.checkpoints.fetch_add(round.checkpoints, Ordering::Release);
+            let until = is_over.then(|| Instant::now() + WAITS_AT_END);
+            while waiting.front().is_some_and(|(_, published)| published.is_reached(until)) {
+                round.add_checkpoint(waiting.pop_front().map(|(checkpoint, _)| checkpoint));
+            }
+            if (is_asked || round.checkpoints > 0) && !self.answer(&round) {
+                return;
+            }
+            if is_over {
+                return;
+            }
         }
+    }
+
+    /// Answers the requests of a round. Returns false if that has failed.
+    fn answer(&self, round: &SyncRound) -> bool {
+        let _beat = self.progress.pulse.begin(Stage::Sync);
+        let written = self.backlog.begin_sync();
+        if let Err(error) = self.write(round) {
+            self.progress.failure.note(error);
+            return false;
+        }
+        self.backlog.end_sync(written);
+        self.progress.checkpoints.fetch_add(round.checkpoints, Ordering::Release);
+        true
     }
 
     /// Syncs, and then writes the notes. A note is never ahead of the disk: everything that it covers was inserted before it was
@@ -97,4 +134,10 @@ impl SyncThread {
 pub(super) fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
     db.flush()?;
     file.sync_all().map_err(|error| StoreError::Sled(sled::Error::Io(error)))
+}
+
+/// Marks a new database as ours. The mark is on the disk before anything else.
+pub fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
+    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
+    sync(db, &File::open(file).map_err(IoError::of("open", file))?)
 }

@@ -9,6 +9,7 @@ use super::super::log_comparison::{self, LogVerifyReport};
 use super::super::rebuild::RebuildStatus;
 use super::super::tool::Tool;
 use super::super::verify;
+use super::super::views;
 use super::{ToolRequirements, perform_with_progress, show};
 use crate::cli::Completion;
 use crate::codec::Framing;
@@ -18,7 +19,7 @@ use crate::store::verify::{NAMED, VerifyReport};
 
 /// Runs `optview verify`.
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
-    let VerifyConfig { tool, against_log, projection, max_rate } = config;
+    let VerifyConfig { tool, against_log, projection, max_rate, against_views, views_format } = config;
     let projection = projection.as_ref();
     let needs = ToolRequirements {
         kafka: projection.map(|projection| &projection.kafka),
@@ -26,6 +27,10 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completio
         framing: projection.map_or_else(Framing::default, |projection| projection.framing),
         stop: Some(stop),
     };
+    if let Some(topic) = against_views {
+        let compared = Tool::VerifyViews { topic: topic.clone(), format: *views_format };
+        return show(tool, &compared, needs, views::text);
+    }
     if !against_log {
         return show(tool, &Tool::Verify, needs, verify::text);
     }

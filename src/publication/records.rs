@@ -1,0 +1,107 @@
+//! The records of a topic of views: of a view, of one that is gone, and the marks that show how far the topic is.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::published_view::ViewsFormat;
+use crate::codec::stored_record::CorruptValue;
+use crate::domain::ReadPosition;
+use crate::source::views_topic::{FoundRecord, ViewsRecord, partition_of};
+use crate::store::ShownView;
+
+/// The key of the marks. The last byte belongs to no UTF-8, and ids are UTF-8, so that no optimization has it.
+pub const PROGRESS_KEY: &[u8] = b"optview-progress\xFF";
+/// The header that records have which are no views.
+pub const RECORD_HEADER: &str = "optview-record";
+/// The value of that header on a mark.
+pub const PROGRESS_RECORD: &str = "progress";
+
+const VERSION_HEADER: &str = "optview-version";
+const POSITION_HEADER: &str = "optview-position";
+const PUBLISHER_HEADER: &str = "optview-publisher";
+
+/// The form that the records of one transaction have in common.
+pub struct RecordForm {
+    pub partitions: i32,
+    pub format: ViewsFormat,
+    /// A position that no view is beyond which was read for these records.
+    pub position: Bytes,
+}
+
+impl RecordForm {
+    /// Makes the record of an optimization: of its view, or of there being none.
+    pub fn view(&self, key: &[u8], view: Option<ShownView>, version: u64) -> Result<ViewsRecord, CorruptValue> {
+        let mut headers = vec![
+            (VERSION_HEADER, Bytes::from(version.to_string())),
+            (POSITION_HEADER, self.position.clone()),
+            ("content-type", Bytes::from_static(self.format.content_type().as_bytes())),
+        ];
+        let value = match view {
+            Some(view) => {
+                headers.push(("organization_id", view.organization_id.into()));
+                headers.push(("project_id", view.project_id.into()));
+                Some(self.format.encode(view.json)?)
+            }
+            None => None,
+        };
+        Ok(ViewsRecord { partition: partition_of(key, self.partitions), key: key.to_vec(), value, headers })
+    }
+}
+
+/// The value of a mark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// For each partition of the topics that views are made from, as `TOPIC/PARTITION`, the offset of which all before are in the views
+    /// that stand before the mark.
+    pub positions: std::collections::BTreeMap<String, i64>,
+    /// The greatest version that was given before the mark.
+    pub version: u64,
+    /// The time at which the mark was written, RFC 3339.
+    pub written_at: String,
+}
+
+impl Mark {
+    /// Makes a mark that covers a position.
+    pub fn new(position: &ReadPosition, version: u64, written_at: String) -> Mark {
+        let positions = position.next_offsets().iter().map(|(partition, next)| (partition.to_string(), *next));
+        Mark { positions: positions.collect(), version, written_at }
+    }
+
+    /// Makes the records of the mark, one for each partition of the topic.
+    pub fn records(&self, partitions: i32, publisher: &str) -> Vec<ViewsRecord> {
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        let headers = [
+            (RECORD_HEADER, Bytes::from_static(PROGRESS_RECORD.as_bytes())),
+            (VERSION_HEADER, Bytes::from(self.version.to_string())),
+            (PUBLISHER_HEADER, Bytes::copy_from_slice(publisher.as_bytes())),
+            ("content-type", Bytes::from_static(b"application/json")),
+        ];
+        let record = |partition| ViewsRecord {
+            partition,
+            key: PROGRESS_KEY.to_vec(),
+            value: Some(value.clone()),
+            headers: headers.to_vec(),
+        };
+        (0..partitions).map(record).collect()
+    }
+}
+
+/// Returns true if a record is no view.
+pub fn is_mark(record: &FoundRecord<'_>) -> bool {
+    record.header(RECORD_HEADER).is_some()
+}
+
+/// Returns the version of a record.
+pub fn version_of(record: &FoundRecord<'_>) -> Option<u64> {
+    record.header(VERSION_HEADER)?.parse().ok()
+}
+
+/// Returns the position that the record's view is not beyond, as a text.
+pub fn position_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
+    record.header(POSITION_HEADER)
+}
+
+/// Returns the id of the publisher that wrote a mark.
+pub fn publisher_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
+    record.header(PUBLISHER_HEADER)
+}

@@ -1,0 +1,192 @@
+//! The producer of the topic of views: one transaction at a time, under an id that only one producer can have. Its calls block, so
+//! that it belongs to a thread of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+
+use super::KafkaSettings;
+use super::error_context::ErrorContext;
+use crate::source::views_topic::{ViewsRecord, ViewsTopicError};
+
+/// The longest time that one call of librdkafka waits before it is looked whether the process is about to end.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The pause while the queue of records is full.
+const QUEUE_PAUSE: Duration = Duration::from_millis(1);
+
+/// A producer that has fenced every other one of its id.
+pub struct ViewsProducer {
+    inner: BaseProducer<ViewsContext>,
+    topic: String,
+    is_stopping: Arc<AtomicBool>,
+}
+
+impl ViewsProducer {
+    /// Makes a producer and fences those before it.
+    ///
+    /// # Errors
+    /// The settings make none, the cluster refuses it, or no broker answers.
+    pub fn fence_others(
+        settings: &KafkaSettings,
+        topic: &str,
+        transactional_id: &str,
+        is_stopping: Arc<AtomicBool>,
+    ) -> Result<ViewsProducer, ViewsTopicError> {
+        let inner: BaseProducer<ViewsContext> =
+            config(settings, transactional_id).create_with_context(ViewsContext::default()).map_err(|error| {
+                ViewsTopicError::Refused(format!("no producer can be made of the settings of Kafka: {error}"))
+            })?;
+        let producer = ViewsProducer { inner, topic: topic.to_owned(), is_stopping };
+        producer.repeat(|inner| inner.init_transactions(LOOK_EVERY))?;
+        Ok(producer)
+    }
+
+    /// Puts records on the topic in one transaction, which is committed when this returns.
+    ///
+    /// # Errors
+    /// Nothing of it is on the topic if the error is [`ViewsTopicError::Unavailable`]; otherwise that is not known.
+    pub fn publish(&self, records: &[ViewsRecord]) -> Result<(), ViewsTopicError> {
+        self.inner.begin_transaction().map_err(|error| self.meaning(&error))?;
+        let sent = records.iter().try_for_each(|record| self.send(record));
+        match sent.and_then(|()| self.repeat(|inner| inner.commit_transaction(LOOK_EVERY))) {
+            Err(ViewsTopicError::Unavailable(why)) => {
+                self.repeat(|inner| inner.abort_transaction(LOOK_EVERY))?;
+                Err(ViewsTopicError::Unavailable(why))
+            }
+            ended => ended,
+        }
+    }
+
+    fn send(&self, record: &ViewsRecord) -> Result<(), ViewsTopicError> {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(&value[..]) })
+            });
+        let mut sent = BaseRecord::<[u8], [u8]>::to(&self.topic)
+            .partition(record.partition)
+            .key(&record.key[..])
+            .headers(headers);
+        sent.payload = record.value.as_deref();
+        loop {
+            match self.inner.send(sent) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    sent = returned;
+                    self.inner.poll(QUEUE_PAUSE);
+                }
+                Err((error, _)) => return Err(self.meaning(&error)),
+            }
+        }
+    }
+
+    /// Repeats a call for as long as librdkafka says that it is to be repeated.
+    fn repeat(
+        &self,
+        call: impl Fn(&BaseProducer<ViewsContext>) -> Result<(), KafkaError>,
+    ) -> Result<(), ViewsTopicError> {
+        loop {
+            let Err(error) = call(&self.inner) else {
+                self.inner.context().0.clear();
+                return Ok(());
+            };
+            let is_for_a_moment = match &error {
+                KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+                KafkaError::Transaction(error) => error.is_retriable() && !error.txn_requires_abort(),
+                _ => false,
+            };
+            if !is_for_a_moment {
+                return Err(self.meaning(&error));
+            }
+            if self.is_stopping.load(Ordering::Acquire) {
+                return Err(ViewsTopicError::Lost("the process is about to end".to_owned()));
+            }
+        }
+    }
+
+    /// Returns what an error of librdkafka means for the publisher.
+    fn meaning(&self, error: &KafkaError) -> ViewsTopicError {
+        let fatal = self.inner.client().fatal_error().map(|(code, _)| code);
+        let (code, requires_abort) = match error {
+            KafkaError::Transaction(error) => (Some(error.code()), error.txn_requires_abort()),
+            error => (error.rdkafka_error_code(), false),
+        };
+        let text = self.inner.context().0.explain(error);
+        for code in [fatal, code].into_iter().flatten() {
+            match code {
+                RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch => return ViewsTopicError::Fenced(text),
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                    return ViewsTopicError::Refused(format!(
+                        "{text}; the user needs the rights to describe and write the topic `{}` and to describe and write the \
+                         transactional id `{}`",
+                        self.topic,
+                        super::views_topic::transactional_id(&self.topic)
+                    ));
+                }
+                _ => {}
+            }
+        }
+        // A delivery that failed, or a broker's answer, ends the transaction only.
+        let ends_transaction = requires_abort || matches!(error, KafkaError::Flush(_));
+        match fatal {
+            None if ends_transaction => ViewsTopicError::Unavailable(text),
+            _ => ViewsTopicError::Lost(text),
+        }
+    }
+}
+
+fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in [
+        ("client.id", "optview"),
+        ("linger.ms", "1"),
+        ("compression.type", "lz4"),
+        ("batch.num.messages", "10000"),
+        ("log.connection.close", "false"),
+        ("reconnect.backoff.max.ms", "2000"),
+        ("retry.backoff.ms", "10"),
+    ] {
+        config.set(key, value);
+    }
+    for (key, value) in &settings.properties {
+        config.set(key, value);
+    }
+    config
+        .set("bootstrap.servers", &settings.brokers)
+        .set("transactional.id", transactional_id)
+        .set("transaction.timeout.ms", "60000")
+        // This implies acks=all, and that the records of a partition stay in their order.
+        .set("enable.idempotence", "true");
+    config
+}
+
+/// The context of the producer. A record that is not delivered makes the commit fail, which is reported there.
+#[derive(Default)]
+pub struct ViewsContext(ErrorContext);
+
+impl ClientContext for ViewsContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for ViewsContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}

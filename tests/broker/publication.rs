@@ -1,0 +1,263 @@
+//! The topic of views on a real broker: it is what readers are shown, whoever was killed, fenced, or rebuilt.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use optview::domain::Topic;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use crate::Test;
+use crate::dice::Dice;
+use crate::rig::{DEADLINE, Rig};
+use crate::server::{Publication, Report, Server};
+
+pub const TESTS: &[Test] = &[
+    test!(a_publisher_that_is_killed_at_random_leaves_a_topic_that_is_what_readers_see, Broker),
+    test!(a_second_publisher_fences_the_first_which_goes_on_serving_and_keeping, Broker),
+    test!(a_rebuild_mends_a_topic_that_others_have_written_to, Broker),
+    test!(views_are_read_while_the_brokers_are_away_and_published_once_they_are_back, BrokerOfItsOwn),
+    test!(a_topic_that_is_not_compacted_is_refused_with_what_to_do, Broker),
+];
+
+/// A topic of views of a test's own.
+struct ViewsTopic<'r> {
+    rig: &'r Rig,
+    name: String,
+}
+
+impl<'r> ViewsTopic<'r> {
+    fn new(rig: &'r Rig) -> ViewsTopic<'r> {
+        ViewsTopic { rig, name: format!("{}-views", rig.settings.topics.get(Topic::Optimizations)) }
+    }
+
+    fn serve(&self, more: &[&str]) -> Server {
+        let own = ["--publish-views", &self.name, "--views-partitions", "3"];
+        Server::start(self.rig, &[&own, more].concat())
+    }
+
+    /// Reads all committed records, each partition's in their order.
+    fn records(&self) -> Vec<OwnedMessage> {
+        let mut config = self.rig.settings.client_config();
+        config
+            .set("group.id", "optview-tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(&self.name), DEADLINE).unwrap();
+        let mut assignment = TopicPartitionList::new();
+        // Marks go on coming, so that there is no end but that of now.
+        let mut ends = BTreeMap::new();
+        for partition in 0..metadata.topics()[0].partitions().len() as i32 {
+            let (low, high) = consumer.fetch_watermarks(&self.name, partition, DEADLINE).unwrap();
+            assignment.add_partition_offset(&self.name, partition, Offset::Offset(low)).unwrap();
+            ends.insert(partition, high);
+        }
+        consumer.assign(&assignment).unwrap();
+        let (mut records, begin) = (Vec::new(), Instant::now());
+        while !ends.is_empty() {
+            assert!(begin.elapsed() < DEADLINE, "{} has no end", self.name);
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(record)) => {
+                    ends.retain(|partition, end| *partition != record.partition() || record.offset() + 1 < *end);
+                    records.push(record.detach());
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    ends.remove(&partition);
+                }
+                Some(Err(error)) => panic!("{error}"),
+                None => {}
+            }
+        }
+        records
+    }
+
+    /// Checks that versions grow, and returns the last value of each key.
+    fn views(&self) -> BTreeMap<String, Value> {
+        let (mut versions, mut views) = (BTreeMap::new(), BTreeMap::new());
+        for record in self.records() {
+            if header(&record, "optview-record").is_some() {
+                continue;
+            }
+            let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
+            if let Some(version) = header(&record, "optview-version") {
+                let version: u64 = version.parse().unwrap();
+                let before = versions.insert(record.partition(), version).unwrap_or(0);
+                assert!(version > before, "{key}: version {version} after {before}");
+            }
+            match record.payload() {
+                Some(value) => drop(views.insert(key, serde_json::from_slice(value).unwrap())),
+                None => drop(views.remove(&key)),
+            }
+        }
+        views
+    }
+
+    /// Waits until all is published, and checks that the topic is what readers see.
+    fn check(&self, server: &Server) {
+        server.wait_until_all_is_kept(self.rig);
+        wait_until_published(server);
+        let mut shown = BTreeMap::new();
+        loop {
+            let page = server.get(&format!("/optimizations?limit=1000&offset={}", shown.len())).body;
+            let items = page["optimizations"].as_array().unwrap().clone();
+            if items.is_empty() {
+                break;
+            }
+            shown.extend(items.into_iter().map(|item| (item["id"].as_str().unwrap().to_owned(), item)));
+        }
+        assert!(!shown.is_empty());
+        let views = self.views();
+        assert_eq!(views.len(), shown.len());
+        for (id, view) in shown {
+            assert_eq!(views.get(&id), Some(&view), "{id}");
+        }
+    }
+
+    /// Puts records there, as nobody should.
+    fn write(&self, records: &[(&str, Option<&str>)]) {
+        let mut config = self.rig.settings.client_config();
+        let producer: BaseProducer = config.set("partitioner", "murmur2").create().unwrap();
+        for (key, value) in records {
+            let mut record = BaseRecord::to(&self.name).key(*key);
+            record.payload = *value;
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+    }
+}
+
+fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
+    let mut headers = record.headers()?.iter();
+    headers.find(|header| header.key == name).and_then(|header| std::str::from_utf8(header.value?).ok())
+}
+
+fn publication(report: &Report) -> &Publication {
+    report.publication.as_ref().expect("it publishes")
+}
+
+fn wait_until_published(server: &Server) -> Report {
+    server.wait_for("all is published", |report| {
+        let publication = publication(report);
+        publication.state == "publishing" && publication.unpublished == 0
+    })
+}
+
+fn load(rig: &Rig, optimizations: &str, seed: &str) {
+    rig.run(&["load", "--optimizations", optimizations, "--seed", seed, "--runs", "2", "--partitions", "3"]);
+}
+
+fn a_publisher_that_is_killed_at_random_leaves_a_topic_that_is_what_readers_see(rig: &Rig) {
+    let topic = ViewsTopic::new(rig);
+    load(rig, "300", "1");
+    let flow = rig.spawn(&["load", "--optimizations", "1500", "--seed", "2", "--runs", "2", "--rate", "800"]);
+    let mut dice = Dice::new(1);
+    for kill in 0..8 {
+        let server = topic.serve(&[]);
+        match kill % 3 {
+            0 => sleep(Duration::from_millis(dice.below(1_500) as u64)),
+            1 => {
+                server.wait_for("it publishes", |report| {
+                    publication(report).published > 0 || publication(report).state == "publishing"
+                });
+                sleep(Duration::from_millis(dice.below(300) as u64));
+            }
+            _ => {
+                wait_until_published(&server);
+                sleep(Duration::from_millis(dice.below(600) as u64));
+            }
+        }
+        server.kill();
+    }
+    assert!(flow.wait().success());
+    let server = topic.serve(&[]);
+    topic.check(&server);
+    let report = wait_until_published(&server);
+    assert!(publication(&report).holds_checkpoints);
+    server.stop();
+    // A start after a clean end compares nothing and publishes nothing.
+    let server = topic.serve(&[]);
+    let report = wait_until_published(&server);
+    assert_eq!(publication(&report).published, 0, "{report:?}");
+    assert!(!server.log().contains("comparing the topic"));
+}
+
+fn a_second_publisher_fences_the_first_which_goes_on_serving_and_keeping(rig: &Rig) {
+    let topic = ViewsTopic::new(rig);
+    load(rig, "200", "1");
+    let first = topic.serve(&[]);
+    topic.check(&first);
+    let other = rig.directory.path().join("other");
+    let second = topic.serve(&["--data-dir", other.to_str().unwrap()]);
+    topic.check(&second);
+    let report = first.wait_for("it is fenced", |report| publication(report).state == "fenced");
+    assert!(!publication(&report).holds_checkpoints);
+    let said = |warning: &String| warning.contains("another publisher has taken over");
+    assert!(report.warnings.iter().any(said), "{report:?}");
+    load(rig, "150", "2");
+    first.wait_until_all_is_kept(rig);
+    topic.check(&second);
+    assert_eq!(first.get("/optimizations?limit=1").status, 200);
+    second.stop();
+    first.stop();
+    // The first publishes again after a restart; it compares, since the other one was the last.
+    let first = topic.serve(&[]);
+    topic.check(&first);
+    assert!(first.log().contains("comparing the topic"));
+}
+
+fn a_rebuild_mends_a_topic_that_others_have_written_to(rig: &Rig) {
+    let topic = ViewsTopic::new(rig);
+    load(rig, "120", "1");
+    let server = topic.serve(&[]);
+    topic.check(&server);
+    let views = topic.views();
+    let ids: Vec<&String> = views.keys().take(3).collect();
+    topic.write(&[("no such optimization", Some("{}")), (ids[0], Some(r#"{"id":"other"}"#)), (ids[1], None)]);
+    let data = rig.directory.path().join("data");
+    rig.run(&["rebuild", "--data-dir", data.to_str().unwrap()]);
+    server.wait_for("the new generation is published", |report| {
+        report.generation == 2 && publication(report).state == "publishing"
+    });
+    topic.check(&server);
+    let report = wait_until_published(&server);
+    assert!(publication(&report).published < 2 * views.len() as u64, "only what differs comes again: {report:?}");
+}
+
+fn views_are_read_while_the_brokers_are_away_and_published_once_they_are_back(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    let topic = ViewsTopic::new(rig);
+    load(rig, "200", "1");
+    let server = topic.serve(&[]);
+    topic.check(&server);
+    let flow = rig.spawn(&["load", "--optimizations", "4000", "--seed", "2", "--runs", "2", "--rate", "2000"]);
+    sleep(Duration::from_millis(700));
+    broker.kill();
+    let kept = server.report().records_kept();
+    sleep(Duration::from_millis(1_500));
+    assert_eq!(server.get("/optimizations?limit=1").status, 200);
+    let report = server.report();
+    // What was published before the kill may still have been synced.
+    assert!(report.records_kept() <= report.records_read(), "{kept} {report:?}");
+    drop(flow);
+    broker.restart();
+    topic.check(&server);
+}
+
+fn a_topic_that_is_not_compacted_is_refused_with_what_to_do(rig: &Rig) {
+    load(rig, "20", "1");
+    // A topic that `load` has made is not.
+    let name = rig.settings.topics.get(Topic::Optimizations).to_owned() + "-2";
+    rig.run(&["load", "--optimizations", "1", "--topic-optimizations", &name]);
+    let server = Server::start(rig, &["--publish-views", &name]);
+    let report = server.wait_for("it is refused", |report| publication(report).error.is_some());
+    let error = publication(&report).error.clone().unwrap();
+    assert!(error.contains("cleanup.policy=compact"), "{error}");
+    server.wait_until_all_is_kept(rig);
+}
