@@ -11,6 +11,7 @@ mod health;
 mod letter_topic;
 mod live;
 mod missing_history;
+mod retried_letters;
 mod script;
 mod stepped_projector;
 
