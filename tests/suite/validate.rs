@@ -206,7 +206,7 @@ fn a_file_that_cannot_be_judged_says_what_to_give() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/events"), "{missing:?}");
 }
 
-/// What a producer chose is quoted on the line that it belongs to, and changes no other.
+// What a producer chose is quoted on the line that it belongs to, and changes no other.
 #[test]
 fn line_ends_and_escapes_in_what_producers_chose_begin_no_line_and_reach_no_terminal() {
     let forged = "o\n1 events: 1 understood, 0 of them doubtful; 0 refused\u{1b}[2J";
