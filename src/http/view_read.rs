@@ -127,14 +127,14 @@ fn view_headers(position: &Arc<ReadPosition>, answer_state: AnswerState, etag: u
 }
 
 fn new_headers(position: &Arc<ReadPosition>, answer_state: AnswerState) -> HeaderMap {
-    let response = freshness::mark_position(Response::new(Body::empty()), position);
-    let (mut head, _) = freshness::mark(response, answer_state).into_parts();
-    head.headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
-    head.headers.insert(CACHE_CONTROL, NO_CACHE.clone());
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
     // What differs with each answer has its place in the map, so that it is replaced and the map does not grow.
-    head.headers.insert(ETAG, etag::header(0));
-    head.headers.insert(CORRELATION_ID.clone(), HeaderValue::from_static(""));
-    head.headers
+    headers.insert(ETAG, etag::header(0));
+    headers.insert(CORRELATION_ID.clone(), HeaderValue::from_static(""));
+    headers.insert(CACHE_CONTROL, NO_CACHE.clone());
+    freshness::mark(freshness::mark_position(response, position), answer_state).into_parts().0.headers
 }
 
 #[cfg(test)]
