@@ -69,7 +69,7 @@ class Histories:
         if self.error:
             raise self.error
         assert self.producer.flush(120) == 0, "events were not taken"
-        wait_until("optview has read all events", self.has_read_all, 120)
+        wait_until("readers see all events", self.shows_all, 120)
         self.views = dict.fromkeys(self.known) | dict(self.listed())
 
     def end(self):
@@ -121,10 +121,11 @@ class Histories:
         consumer.close()
         return ends
 
-    def has_read_all(self) -> bool:
-        status, answer = request("GET", f"{self.admin}/status")
-        read = {f"{each['topic']}/{each['partition']}": each["position"] for each in json.loads(answer)["partitions"]} if status == 200 else {}
-        return all((read.get(partition) or 0) >= end for partition, end in self.ends().items())
+    def shows_all(self) -> bool:
+        """Returns true if readers see what all events have made."""
+        ends = [(*name.split("/"), end) for name, end in self.ends().items()]
+        after = ",".join(f"{topic}:{partition}:{end - 1}" for topic, partition, end in ends if end > 0)
+        return request("GET", f"{self.url}/optimizations?limit=1&after={after}&timeout=5s")[0] == 200
 
     def listed(self):
         """Each view in the list form, as the bytes that lists have."""
