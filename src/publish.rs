@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::config::PublishConfig;
-use crate::data_dir::{self, DataDirError};
+use crate::data_dir::{self, DataDirError, GenerationManifest};
 use crate::domain::ReadPosition;
 use crate::output;
 use crate::progress::Progress;
@@ -22,13 +22,16 @@ use crate::store;
 /// Number of bytes of the store's pages that are held in memory.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// The time between two marks, which is longer than it takes to publish anything.
+const ONE_MARK_ONLY: Duration = Duration::from_secs(24 * 3600);
+
 /// Publishes a store or a snapshot.
 ///
 /// # Errors
 /// The store is served, cannot be read, or is behind the topic; or the topic cannot be used.
 pub fn run(config: &PublishConfig, stop: &AtomicBool) -> anyhow::Result<()> {
     let published = match (&config.data_dir, &config.snapshot) {
-        (Some(data_dir), _) => publish_store(config, data_dir, stop)?,
+        (Some(data_dir), _) => publish_store(config, data_dir, Origin::DataDir, stop)?,
         (None, Some(file)) => publish_snapshot(config, file, stop)?,
         (None, None) => bail!("nothing is to be published: give --data-dir or --snapshot"),
     };
@@ -50,10 +53,22 @@ fn publish_snapshot(config: &PublishConfig, file: &Path, stop: &AtomicBool) -> a
     snapshot::import(file, directory.path(), config.disk_reserve, Some(&config.kafka.topics), &mut |_| {
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    publish_store(config, directory.path(), stop)
+    publish_store(config, directory.path(), Origin::Snapshot, stop)
 }
 
-fn publish_store(config: &PublishConfig, data_dir: &Path, stop: &AtomicBool) -> anyhow::Result<PublishedViews> {
+/// The origin of the store that is published.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    DataDir,
+    Snapshot,
+}
+
+fn publish_store(
+    config: &PublishConfig,
+    data_dir: &Path,
+    origin: Origin,
+    stop: &AtomicBool,
+) -> anyhow::Result<PublishedViews> {
     let _hold = data_dir::lock_existing_data_dir(data_dir).map_err(|error| match error {
         DataDirError::Held { .. } => anyhow::Error::from(error).context(
             "a process serves the store: start that with --publish-views, which publishes it as it goes on",
@@ -65,10 +80,15 @@ fn publish_store(config: &PublishConfig, data_dir: &Path, stop: &AtomicBool) -> 
     let settings = config.publication.topic().context("no topic of views is given")?;
     let publication = Publication::new(&settings.name, config.publication.views_format);
     let mut topic = KafkaViewsTopic::new(config.kafka.clone(), settings, publication.stop_flag());
-    // Views may be ahead of the checkpoint, but not of the topics that they were made from.
-    store.reader.publish_as_it_is(ReadPosition::new(topic.input_ends()?));
+    let is_closed = origin == Origin::DataDir && GenerationManifest::read(&store.path).closed.is_some();
+    let bound = match is_closed {
+        true => ReadPosition::clone(&store.reader.visible_position()),
+        // Views may be ahead of the checkpoint, but not of the topics that they were made from.
+        false => ReadPosition::new(topic.input_ends()?),
+    };
+    store.reader.publish_as_it_is(bound);
     publication.attach(&store.reader, &store.path)?;
-    let publisher = Publisher::new(topic, publication.clone(), PublisherSettings { mark_interval: Duration::MAX });
+    let publisher = Publisher::new(topic, publication.clone(), PublisherSettings { mark_interval: ONE_MARK_ONLY });
     let mut display = ProgressDisplay::new(false);
     let published = publish_at_rest(publisher, &publication, &mut |records_done| {
         display.show(&Progress::new("publishing", records_done, None));

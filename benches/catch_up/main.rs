@@ -7,16 +7,16 @@
 //!     --concurrent 1000 --encoding json --rounds 3
 //! ```
 //!
-//! With `--publishing yes` it compares catch-ups with a topic of views and without one instead (`publishing.rs`).
+//! With `--publishing yes` it compares catch-ups with a topic of views and without one instead (`views_topic.rs`).
 //!
 //! Loads the topics if they do not exist yet. Their names state their contents. `OPTVIEW_BENCH_PROGRAM` names another
 //! build's program, which is measured in place of this one's.
 
 mod phases;
-mod publishing;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the reads' benchmark, which needs more of it")]
 mod support;
+mod views_topic;
 
 use std::time::{Instant, SystemTime};
 
@@ -59,7 +59,7 @@ fn main() {
     ]);
     println!("{records} records, {encoding}, {concurrent} optimizations under way at a time");
     if options.get("publishing", "no") == "yes" {
-        return publishing::run(&options, &topics, records);
+        return views_topic::run(&options, &topics, records);
     }
     println!(
         "round   bare M/s  CPU-s/M   serve M/s  CPU-s/M  steady M/s  serve/bare  CPU ratio  first record  end phase  idle  peak"

@@ -11,9 +11,11 @@ use crate::domain::Topic;
 use crate::logging::LogFormat;
 use crate::source::TopicNames;
 use crate::synthetic::HistorySettings;
+use option_values::a_value_that_is_no_default;
 
 mod access;
 mod letters;
+mod option_values;
 mod readings;
 mod warnings;
 
@@ -110,7 +112,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
     let program = cli::program::<Config>();
     let commands = cli::commands(&program);
-    assert_eq!(commands.len(), 26);
+    assert_eq!(commands.len(), 27);
     for (command, option) in
         commands.iter().flat_map(|(name, command)| command.get_arguments().map(move |option| (name, option)))
     {
@@ -134,6 +136,9 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 "serve" | "check" => LEAST,
                 "demo" => "demo",
                 "load" => "load --brokers kafka:9092",
+                "publish" if name == "snapshot" => "publish --brokers kafka:9092 --publish-views views",
+                "publish" if name == "publish-views" => "publish --brokers kafka:9092 --data-dir DIR",
+                "publish" => "publish --brokers kafka:9092 --publish-views views --data-dir /tmp/optview",
                 "explain" => "explain opt-1 --data-dir /tmp/optview",
                 "verify" => "verify --data-dir /tmp/optview --brokers kafka:9092",
                 // Without a generation to be removed, there is nothing that it could accept.
@@ -186,40 +191,6 @@ fn least_about_letters(command: &str) -> &'static str {
         "dead-letters resume" => "dead-letters resume --data-dir /tmp/optview",
         other => panic!("give the least that {other} needs"),
     }
-}
-
-fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -> String {
-    match cli::value_name(option) {
-        "HOST:PORT,..." => "other:9093,[::1]:9094",
-        "NAME" => "some.name",
-        "TOPIC" => "jobs",
-        "KEY" => "some-key",
-        "TYPE" => "application/json",
-        "KEY=VALUE" => "client.id=me",
-        "FILE" => file,
-        "DIR" => directory,
-        "IP:PORT" => "[::]:7777",
-        "DURATION" => "3s",
-        "BYTES" => "3GiB",
-        "COUNT" | "NUMBER" => "77",
-        "json|protobuf" => "protobuf",
-        "rebuild|refuse" => "refuse",
-        "auto|confluent|glue|apicurio|none" => "glue",
-        "human|json" => "json",
-        "true|false" => "true",
-        "TIME" => "2026-03-01T09:00:00Z",
-        "GENERATION" => "000007",
-        "TIME|TOPIC/PARTITION@OFFSET" => "jobs/2@41",
-        "ORGANIZATION" => "org-7",
-        "ORIGIN" => "https://app.example.com",
-        "json|common" => "common",
-        "ADDRESS" => "ada@example.com",
-        "TIME|DURATION" => "90days",
-        "FILTER" => "warn,optview=debug",
-        "TEXT" => "some-text",
-        other => panic!("give a value for {other}"),
-    }
-    .to_owned()
 }
 
 #[test]

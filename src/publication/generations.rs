@@ -14,9 +14,9 @@ use crate::store::{Reader, TouchedViews};
 
 /// A handle of what is published, shared by those who change generations and the publisher.
 #[derive(Clone)]
-pub struct Publication(Arc<Shared>);
+pub struct Publication(Arc<PublicationShared>);
 
-struct Shared {
+struct PublicationShared {
     topic: String,
     format: ViewsFormat,
     state: Mutex<PublicationState>,
@@ -52,7 +52,7 @@ impl PublishedGeneration {
 impl Publication {
     /// Makes a publication on a topic that has no generation yet.
     pub fn new(topic: &str, format: ViewsFormat) -> Publication {
-        Publication(Arc::new(Shared {
+        Publication(Arc::new(PublicationShared {
             topic: topic.to_owned(),
             format,
             state: Mutex::default(),

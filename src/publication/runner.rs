@@ -1,6 +1,7 @@
 //! The thread of a publisher: it repeats steps, rests where nothing is to be done, and reports.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,14 +53,32 @@ pub fn start<T: ViewsTopic + 'static>(
     let runner = Runner {
         publisher,
         publication: publication.clone(),
-        status,
+        status: status.clone(),
         pause: FIRST_PAUSE,
         error: None,
         is_fenced: false,
         reported: None,
     };
-    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || runner.run())?;
+    let published = publication.clone();
+    let run = move || {
+        if catch_unwind(AssertUnwindSafe(|| runner.run())).is_err() {
+            give_up_after_panic(&published, &status);
+        }
+    };
+    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(run)?;
     Ok(PublisherThread { publication, thread: Some(thread) })
+}
+
+/// Lets go of what nobody publishes any more, so that its checkpoints wait for nothing. The log has where it panicked.
+fn give_up_after_panic(publication: &Publication, status: &Status) {
+    if let Err(error) = publication.fence() {
+        tracing::error!("the views are not published any more, and checkpoints go on waiting for that: {error}");
+    }
+    if let Some(report) = status.report().publication {
+        let text = "the publisher panicked, and the log says where: restart the instance, and please report it";
+        let error = Some(text.to_owned());
+        status.set_publication(PublicationReport { error, holds_checkpoints: false, ..report });
+    }
 }
 
 struct Runner<T> {

@@ -46,6 +46,8 @@ pub struct WriterProgress {
     pub visible: ArcSwap<ReadPosition>,
     /// A position that no view is beyond: nothing after it is in any of them.
     pub bound: ArcSwap<ReadPosition>,
+    /// True if a checkpoint was given up at the end, because the topic of views had not come to it.
+    pub has_dropped_checkpoint: AtomicBool,
     /// True once `bound` has every partition of the topics.
     pub has_whole_bound: AtomicBool,
     /// Number of parts of commits begun. While one is written, records may be ahead of the catalog.

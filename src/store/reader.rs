@@ -1,7 +1,7 @@
 //! The reader of the store. It is cheap to clone, cannot write, and never waits for the writer.
 
+mod numbered_views;
 mod page;
-mod publishing;
 mod view_forms;
 
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ use super::progress::WriterProgress;
 use super::{StoreError, ViewChanges, pieces};
 use crate::codec::stored_record;
 use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, ReadPosition, Topic};
+pub use numbered_views::{NumberedView, ShownView};
 pub use page::PageReader;
-pub use publishing::{NumberedView, ShownView};
 
 /// Size from which a copy of the response may be worth its time.
 const WORTH_COPYING: usize = 16 << 10;

@@ -10,7 +10,7 @@ mod encoder;
 mod letter_commands;
 mod letter_shelf;
 mod notes;
-mod publishing;
+mod publisher_notes;
 mod sync_thread;
 #[cfg(test)]
 mod tests;
@@ -40,10 +40,10 @@ use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization, ReadPosition};
 use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
-use encoder::put_optimizations;
+use encoder::{numbered, put_optimizations};
 use letter_shelf::{LetterCommand, LetterShelf};
-pub use publishing::PublishedUpTo;
-use publishing::PublishingNotes;
+pub use publisher_notes::PublishedUpTo;
+use publisher_notes::PublishingNotes;
 pub(super) use sync_thread::mark;
 use sync_thread::{SyncRequest, SyncThread, sync};
 
@@ -243,7 +243,10 @@ impl Writer {
         let positions = checkpoint::positions(&self.reader().checkpoint()?);
         let caught_up = self.progress.caught_up.load(Ordering::Acquire);
         let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(data_dir::now()) };
-        data_dir::note_closed(&self.directory, closed);
+        // A store whose views are ahead of its checkpoint is as one that was killed.
+        if !self.progress.has_dropped_checkpoint.load(Ordering::Acquire) {
+            data_dir::note_closed(&self.directory, closed);
+        }
         Ok(self.checkpoints_written())
     }
 }
@@ -341,7 +344,7 @@ impl WriterThread {
         }
         let records = commit.optimizations.len() + commit.jobs.len();
         self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
-        let numbered = self.number(commit.optimizations);
+        let numbered = numbered(&self.catalog.read(), commit.optimizations);
         let entries: Vec<_> =
             numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         let mut changed = self.publishing.changed_numbers(&self.progress);
@@ -382,21 +385,5 @@ impl WriterThread {
             self.progress.commits.store(number, Ordering::Release);
         }
         Ok(written)
-    }
-
-    /// Returns the optimizations with their numbers, sorted by number. New ones get the next numbers.
-    fn number(&self, optimizations: Vec<Arc<Optimization>>) -> Vec<(u32, Arc<Optimization>)> {
-        let catalog = self.catalog.read();
-        let mut next = catalog.next_number();
-        let number = |optimization: Arc<Optimization>| {
-            let number = catalog.number(&optimization.id).unwrap_or_else(|| {
-                next += 1;
-                next - 1
-            });
-            (number, optimization)
-        };
-        let mut numbered: Vec<_> = optimizations.into_iter().map(number).collect();
-        numbered.sort_unstable_by_key(|(number, _)| *number);
-        numbered
     }
 }

@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
     test!(a_second_publisher_fences_the_first_which_goes_on_serving_and_keeping, Broker),
     test!(a_rebuild_mends_a_topic_that_others_have_written_to, Broker),
     test!(views_are_read_while_the_brokers_are_away_and_published_once_they_are_back, BrokerOfItsOwn),
+    test!(a_store_at_rest_and_a_snapshot_are_published_and_compared, Broker),
     test!(a_topic_that_is_not_compacted_is_refused_with_what_to_do, Broker),
 ];
 
@@ -248,6 +249,56 @@ fn views_are_read_while_the_brokers_are_away_and_published_once_they_are_back(ri
     drop(flow);
     broker.restart();
     topic.check(&server);
+}
+
+fn a_store_at_rest_and_a_snapshot_are_published_and_compared(rig: &Rig) {
+    let topic = ViewsTopic::new(rig);
+    load(rig, "150", "1");
+    let server = Server::start(rig, &[]);
+    let views = server.wait_until_all_is_kept(rig).views;
+    assert!(server.stop().0.success());
+    let data = rig.directory.path().join("data");
+    let data = data.to_str().unwrap();
+    let publish = |what: [&str; 2], name: &str| -> Value {
+        let output =
+            rig.run(&["publish", what[0], what[1], "--publish-views", name, "--views-partitions", "3", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let compare = |name: &str, arguments: &[&str]| -> (Option<i32>, Value) {
+        let tool = ["verify", "--data-dir", data, "--against-views", name, "--json"];
+        let output = rig.optview(&[&tool[..], arguments].concat()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        (
+            output.status.code(),
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}")),
+        )
+    };
+    assert_eq!(publish(["--data-dir", data], &topic.name)["views"], views);
+    let (code, report) = compare(&topic.name, &[]);
+    assert_eq!((code, &report["views"]), (Some(0), &Value::from(views)), "{report}");
+    let published = topic.views();
+    let ids: Vec<&String> = published.keys().take(2).collect();
+    topic.write(&[("no such optimization", Some("{}")), (ids[0], Some(r#"{"id":"other"}"#)), (ids[1], None)]);
+    let (code, report) = compare(&topic.name, &[]);
+    assert_eq!(code, Some(3));
+    assert_eq!((&report["different"], &report["extra"]), (&Value::from(2), &Value::from(1)), "{report}");
+    // In another form every view is another.
+    let (code, report) = compare(&topic.name, &["--views-format", "flat"]);
+    assert_eq!((code, report["missing"].as_u64()), (Some(3), Some(0)), "{report}");
+    assert_eq!(publish(["--data-dir", data], &topic.name)["published"], 3);
+    assert_eq!(compare(&topic.name, &[]).0, Some(0));
+    let file = rig.directory.path().join("snapshot");
+    let file = file.to_str().unwrap();
+    rig.run(&["snapshot", "export", file, "--data-dir", data]);
+    let other = format!("{}-of-snapshot", topic.name);
+    assert_eq!(publish(["--snapshot", file], &other)["views"], views);
+    assert_eq!(compare(&other, &[]).0, Some(0));
+    // A server compares, too, and what was published at rest need not be compared again.
+    let server = topic.serve(&[]);
+    let report = wait_until_published(&server);
+    assert_eq!(publication(&report).published, 0, "{report:?}");
+    assert!(!server.log().contains("comparing the topic"));
+    assert_eq!(compare(&topic.name, &[]).0, Some(0));
 }
 
 fn a_topic_that_is_not_compacted_is_refused_with_what_to_do(rig: &Rig) {

@@ -75,7 +75,7 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["enable.idempotence", "acks", "request.required.acks", "enable.gapless.guarantee"],
         "`load` promises that each of its events is there once",
     ),
-    (&["transactional.id"], "optview writes in no transaction"),
+    (&["transactional.id"], "optview makes it of the name of the topic of views, so that there is one publisher"),
     (&["delivery.report.only.error"], "`load` counts what was delivered"),
     (&["enabled_events", "log.queue"], "optview needs them to receive the reports of librdkafka"),
     (&["statistics.interval.ms"], "optview needs them to notice that its connections have gone deaf"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use super::{StoreError, Trees, pieces};
+use super::{Catalog, StoreError, Trees, pieces};
 use crate::codec::stored_record;
 use crate::domain::Optimization;
 
@@ -56,4 +56,19 @@ pub(super) fn put_optimizations(
         }
         encoded.into_iter().try_fold(0, |bytes, encoded| encoded?.into_iter().try_fold(bytes, &mut put))
     })
+}
+
+/// Returns the optimizations with their numbers, sorted by number. New ones get the next numbers.
+pub(super) fn numbered(catalog: &Catalog, optimizations: Vec<Arc<Optimization>>) -> Vec<(u32, Arc<Optimization>)> {
+    let mut next = catalog.next_number();
+    let number = |optimization: Arc<Optimization>| {
+        let number = catalog.number(&optimization.id).unwrap_or_else(|| {
+            next += 1;
+            next - 1
+        });
+        (number, optimization)
+    };
+    let mut numbered: Vec<_> = optimizations.into_iter().map(number).collect();
+    numbered.sort_unstable_by_key(|(number, _)| *number);
+    numbered
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::publishing::PublishedUpTo;
+use super::publisher_notes::PublishedUpTo;
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
 use crate::domain::{NamedPartition, PartitionOffset, ReadPosition, Topic};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sled::Db;
 
-use super::publishing::PublishedUpTo;
+use super::publisher_notes::PublishedUpTo;
 use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored_record};
 use crate::data_dir::IoError;
 use crate::store::checkpoint;
@@ -95,6 +95,7 @@ impl SyncThread {
                 return;
             }
             if is_over {
+                self.progress.has_dropped_checkpoint.store(!waiting.is_empty(), Ordering::Release);
                 return;
             }
         }

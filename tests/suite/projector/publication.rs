@@ -1,4 +1,4 @@
-//! What a topic of views promises, whatever is killed: no key goes back to an older state; everything that a checkpoint covers is on the
+//! The promises of a topic of views, whatever is killed: no key goes back to an older state; everything that a checkpoint covers is on the
 //! topic; and once all is read, the topic is the store.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const NAMES: usize = 6;
 const JOB_STATES: [&str; 3] = ["pending", "processing", "completed"];
 const A_TURN: Duration = Duration::from_micros(300);
 
-/// How much a view has of its events. Each part only grows.
+/// The share of its events that a view has. Each part only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Measure {
     name: usize,
@@ -106,7 +106,7 @@ fn history(random: &mut Random) -> Vec<Partition> {
     topics
 }
 
-/// How a life ended.
+/// The end of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LifeEnd {
     Killed,

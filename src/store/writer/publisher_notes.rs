@@ -32,7 +32,7 @@ impl PublishedUpTo {
     }
 }
 
-/// What the writer's thread notes for a publisher.
+/// The notes of the writer's thread for a publisher.
 pub(super) struct PublishingNotes {
     directory: PathBuf,
     is_recovering: bool,
