@@ -76,7 +76,6 @@ pub const ARROWS: &[(&str, &[&str])] = &[
             "cli",
             "codec",
             "config",
-            "codec",
             "control",
             "data_dir",
             "dead_letters",
