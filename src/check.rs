@@ -70,6 +70,10 @@ fn findings(config: &CheckConfig) -> Vec<Finding> {
             offsets_of_each_partition(answer, topic, config.sample)
         });
         findings.extend(topics::findings(answer, names, &newest, Utc::now().timestamp_millis()));
+        if let Some(name) = &projection.dead_letter_topic {
+            let held = inspection::inspect_letter_topic(kafka, &projection.group_id, name);
+            findings.push(topics::of_letter_topic(&held).of(name));
+        }
         if config.sample > 0 {
             let settings = SampleSettings {
                 names,

@@ -14,7 +14,7 @@ pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, Archi
 pub use check::CheckConfig;
 pub use dead_letters::{
     ChosenLettersConfig, DeadLettersConfig, LetterConfig, LetterFilter, LettersConfig, LettersExportConfig,
-    ResumeConfig,
+    ResumeConfig, RetryConfig,
 };
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};

@@ -71,6 +71,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
             dead_letter_limit: 10_000,
             dead_letters_max: 100_000,
             dead_letters_max_bytes: 64 << 20,
+            dead_letter_topic: None,
             disk_reserve: DiskReserve { floor_bytes: 64 << 20 },
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),

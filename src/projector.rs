@@ -18,6 +18,7 @@ mod hold;
 mod ineffective_events;
 mod intake;
 mod letter_desk;
+mod letter_gate;
 mod letter_requests;
 mod liveness;
 mod metrics;
@@ -42,7 +43,7 @@ use crate::pulse::{Pulse, Stage};
 use crate::source::Source;
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
-use checkpoints::Checkpoints;
+use checkpoints::{Checkpoints, NextCheckpoint};
 use cluster_guard::ClusterGuard;
 use dead_letter_limit::DeadLetterLimit;
 use decoder::Decoder;
@@ -50,6 +51,7 @@ use disk_guard::DiskGuard;
 use findings::FindingsCollector;
 use gate::ReadGate;
 pub use letter_desk::serve_letters_at_rest;
+use letter_gate::LetterGate;
 pub use letter_requests::{LetterOutcome, LetterTask};
 use liveness::Liveness;
 pub use moment::Moment;
@@ -112,6 +114,7 @@ pub struct Projector<'a> {
     liveness: Liveness,
     findings: FindingsCollector,
     letter_limit: DeadLetterLimit,
+    letters: LetterGate,
     pace: RetryPace,
     orphans: OrphanSweep,
     reporter: Reporter,
@@ -146,8 +149,15 @@ impl<'a> Projector<'a> {
             ),
             liveness: Liveness::new(writer.reader().was_live()?),
             letter_limit: DeadLetterLimit::new(&writer, topics.clone(), settings.dead_letter_limit)?,
+            letters: LetterGate::new(topics.clone(), settings.dead_letter_outlet.clone()),
             pace: RetryPace::default(),
-            findings: FindingsCollector::new(&writer, topics.clone(), status.clone(), control.quiet())?,
+            findings: FindingsCollector::new(
+                &writer,
+                topics.clone(),
+                settings.framing,
+                status.clone(),
+                control.quiet(),
+            )?,
             orphans: OrphanSweep::new(settings.orphan_retention),
             reporter: Reporter::new(topics.clone(), status.clone(), writer.missing_history(), now.instant),
             write_back: WriteBack::new(writer, settings.memory_budget, now.instant),
@@ -204,7 +214,7 @@ impl<'a> Projector<'a> {
         self.write_back.check()?;
         self.write_back.write_due(now.instant, self.liveness.is_live())?;
         self.note_recovery(source)?;
-        self.checkpoint_if_due(now, self.liveness.is_live())?;
+        self.checkpoint_if_due(now)?;
         self.publish_checkpoint(source);
         self.serve_letter_requests(now, source)?;
         self.sweep_orphans(now)?;
@@ -222,12 +232,10 @@ impl<'a> Projector<'a> {
         self.write_back.check()?;
         if self.liveness.is_live() {
             self.write_back.write_due(now.instant, true)?;
-            self.checkpoint_if_due(now, true)?;
+            self.checkpoint_if_due(now)?;
         }
         self.publish_checkpoint(source);
-        if self.reporter.is_due(now.instant) {
-            self.report(now, source);
-        }
+        self.report_if_due(now, source);
         source.rest(disk_guard::CHECK_EVERY);
         Ok(())
     }
@@ -241,9 +249,13 @@ impl<'a> Projector<'a> {
         }
     }
 
-    /// Hands over a checkpoint if one is due, unless many wait for the topic of views already.
-    fn checkpoint_if_due(&mut self, now: Moment, is_live: bool) -> Result<(), StoreError> {
-        match self.checkpoints.are_due(now.instant, is_live) {
+    /// Hands the checkpoint to the writer that waited for dead letters, once those are acknowledged, and the next if it is due, unless
+    /// many wait for the topic of views already.
+    fn checkpoint_if_due(&mut self, now: Moment) -> Result<(), StoreError> {
+        if let Some(checkpoint) = self.checkpoints.release(self.letters.numbers()) {
+            self.write_back.writer().checkpoint(checkpoint)?;
+        }
+        match self.checkpoints.are_due(now.instant, self.liveness.is_live()) {
             true if self.checkpoints.are_many_awaited() => self.checkpoints.postpone(now.instant),
             true => self.checkpoint(now)?,
             false => {}
@@ -251,12 +263,18 @@ impl<'a> Projector<'a> {
         Ok(())
     }
 
-    /// Hands everything read so far to the writer, then a checkpoint: the writer syncs between the two.
+    /// Hands everything read so far to the writer, then a checkpoint: the writer syncs between the two. The checkpoint waits if
+    /// dead letters do.
     fn checkpoint(&mut self, now: Moment) -> Result<(), StoreError> {
         let current = self.partitions.checkpoint_entries();
-        let Some(checkpoint) = self.checkpoints.next(now.instant, current) else { return Ok(()) };
-        self.write_back.write_all(now.instant)?;
-        self.write_back.writer().checkpoint(checkpoint)
+        match self.checkpoints.next(now.instant, current, self.letters.numbers()) {
+            NextCheckpoint::Unchanged => Ok(()),
+            NextCheckpoint::HeldBack => self.write_back.write_all(now.instant),
+            NextCheckpoint::Due(checkpoint) => {
+                self.write_back.write_all(now.instant)?;
+                self.write_back.writer().checkpoint(checkpoint)
+            }
+        }
     }
 
     fn publish_checkpoint(&mut self, source: &mut dyn Source) {
@@ -321,6 +339,12 @@ impl<'a> Projector<'a> {
         all.or_else(|| self.partitions.stop_text())
     }
 
+    fn report_if_due(&mut self, now: Moment, source: &dyn Source) {
+        if self.reporter.is_due(now.instant) {
+            self.report(now, source);
+        }
+    }
+
     fn report(&mut self, now: Moment, source: &dyn Source) {
         self.partitions.compare(|partition| source.observation(partition), now.instant);
         self.notice_switch();
@@ -332,6 +356,7 @@ impl<'a> Projector<'a> {
             partitions: &mut self.partitions,
             checkpoints: &self.checkpoints,
             findings: &self.findings,
+            letters: &self.letters,
             write_back: &mut self.write_back,
         };
         self.reporter.report(now, source, parts);
@@ -354,6 +379,7 @@ impl<'a> Projector<'a> {
         self.status.set_state(State::Stopping);
         // Where the end takes too long, the process reports the positions of this report.
         self.report(now, source);
+        self.letters.wait_at_end();
         self.checkpoint(now)?;
         let Projector { write_back, partitions, mut checkpoints, .. } = self;
         // All is written, but perhaps not the checkpoint. The group's offsets are for others' tools.

@@ -370,8 +370,9 @@ fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
                 Box::new(move || bounds(&status.report()))
             },
             reader: Ok(store::Reader::clone(&reader)),
-            is_served: true,
             kafka: Some(engine.config.kafka.clone()),
+            framing: engine.config.framing,
+            is_served: true,
             engine: Some(engine.clone()),
         }),
     })

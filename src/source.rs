@@ -3,6 +3,8 @@
 pub mod archive;
 mod continuity;
 pub mod kafka;
+mod letter_headers;
+mod letter_outlet;
 mod observation;
 mod read_deadline;
 pub(crate) mod remedies;
@@ -15,6 +17,8 @@ use std::time::Duration;
 pub use crate::domain::TopicId;
 use crate::domain::{PartitionOffset, Record, TopicPartition};
 pub(crate) use continuity::Continuity;
+pub use letter_headers::{OutgoingLetter, returned_letter};
+pub use letter_outlet::{Acknowledgments, LetterInbox, LetterOutlet, letter_outlet};
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
 pub(crate) use read_deadline::{ReadDeadline, ReadTimeout, trouble};
 pub use stop_reason::{StopCode, StopReason};

@@ -4,6 +4,7 @@ mod answer_state;
 mod credentials;
 mod findings;
 mod kafka;
+mod letter_topic;
 mod missing_history;
 mod publication;
 mod rebuild;
@@ -30,6 +31,7 @@ pub use findings::{
 pub use kafka::{
     Judgement, KNOWN_FOR, KafkaReport, LastAnswer, PartitionFreshness, PartitionInstants, STALE_AFTER,
 };
+pub use letter_topic::LetterTopicReport;
 pub use missing_history::{MissingHistory, text as missing_history_text};
 pub use publication::PublicationReport;
 pub use rebuild::{RebuildCounts, RebuildReport};
@@ -157,6 +159,11 @@ impl Status {
     /// Sets the number of dead letters of which only the count is left.
     pub fn set_replaced_dead_letters(&self, count: u64) {
         self.lock().dead_letters_replaced = count;
+    }
+
+    /// Sets the state of the dead letter topic; `None` if there is none.
+    pub fn set_letter_topic(&self, topic: Option<LetterTopicReport>) {
+        self.lock().dead_letter_topic = topic;
     }
 
     /// Makes the state [`State::Frozen`], at this point.

@@ -27,6 +27,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Replaces line ends, too, in a text that is to stay on its line: what others chose, such as a name, begins no line of its own.
+pub fn printable_line(text: &str) -> Cow<'_, str> {
+    match printable(text) {
+        shown if shown.contains('\n') => Cow::Owned(shown.replace('\n', "\\u{a}")),
+        shown => shown,
+    }
+}
+
 /// Replaces the same characters in a JSON text by JSON's own escapes. JSON itself demands that for some of them only.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_disturbing) {

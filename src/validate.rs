@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::cli::Completion;
 use crate::config::ValidateConfig;
 use crate::output;
+use crate::terminal::printable_line;
 use input::InputForm;
 use outcome::{EventOutcome, FoldedFile, StatusTransition};
 
@@ -81,6 +82,7 @@ fn text(answer: &Answer<'_>) -> String {
             transition;
         let mark = if *irregular { ", which should not follow the one before" } else { "" };
         // Writing into a string cannot fail, here and below.
+        let optimization_id = printable_line(optimization_id);
         let _ =
             writeln!(text, "{optimization_id}: {occurred_at} {status} ({job_status}, sequence {sequence}){mark}");
     }
@@ -89,6 +91,7 @@ fn text(answer: &Answer<'_>) -> String {
     }
     if !answer.unlinked_jobs.is_empty() {
         let jobs = answer.unlinked_jobs.join(", ");
+        let jobs = printable_line(&jobs);
         let _ = writeln!(
             text,
             "jobs that no optimization of the file links, and that show nothing until one does: {jobs}"
@@ -105,11 +108,15 @@ fn text(answer: &Answer<'_>) -> String {
 
 fn event_text(EventOutcome { line, event, refused, doubts }: &EventOutcome) -> String {
     let mut text = match (event, refused) {
-        (Some(event), _) => format!("line {line}: understood: {}.{} of {}\n", event.topic, event.event, event.id),
-        (None, reason) => format!("line {line}: refused: {}\n", reason.as_deref().unwrap_or_default()),
+        (Some(event), _) => {
+            format!("line {line}: understood: {}.{} of {}\n", event.topic, event.event, printable_line(&event.id))
+        }
+        (None, reason) => {
+            format!("line {line}: refused: {}\n", printable_line(reason.as_deref().unwrap_or_default()))
+        }
     };
     for doubt in doubts {
-        let _ = writeln!(text, "    {}: {}", doubt.code, doubt.text);
+        let _ = writeln!(text, "    {}: {}", doubt.code, printable_line(&doubt.text));
     }
     text
 }

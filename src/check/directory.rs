@@ -78,6 +78,8 @@ pub struct StoreFacts {
     pub cluster: Option<String>,
     /// The position up to which it has read each partition.
     pub checkpoint: Checkpoint,
+    /// The reason for which the process that serves it does not tell its position.
+    pub unknown_position: Option<String>,
 }
 
 /// Returns the findings about the directory itself.
@@ -230,6 +232,13 @@ fn of_store(
             Check::Store,
             format!("it is built from topics of other names: {difference}"),
             "Give the names that it was built from",
+        ));
+    }
+    if let Some(why) = &store.unknown_position {
+        findings.push(Finding::doubtful(
+            Check::Store,
+            format!("the process that serves it does not tell its position: {why}"),
+            "Check again once it has opened its store; of another version, check with that version",
         ));
     }
     if let Some(cluster) = cluster {

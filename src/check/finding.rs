@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::terminal::printable;
+use crate::terminal::printable_line;
 
 /// The things that are checked. Their names are for programs.
 #[derive(
@@ -105,9 +105,10 @@ impl fmt::Display for Finding {
             Verdict::Wrong => "WRONG   ",
         };
         let check: &str = self.check.into();
-        let subject = self.subject.as_ref().map(|subject| format!(" {}", printable(subject))).unwrap_or_default();
-        write!(f, "{verdict}  {check}{subject}: {}", printable(&self.text))?;
-        self.remedy.as_ref().map_or(Ok(()), |remedy| write!(f, ". {}", printable(remedy)))
+        let subject =
+            self.subject.as_ref().map(|subject| format!(" {}", printable_line(subject))).unwrap_or_default();
+        write!(f, "{verdict}  {check}{subject}: {}", printable_line(&self.text))?;
+        self.remedy.as_ref().map_or(Ok(()), |remedy| write!(f, ". {}", printable_line(remedy)))
     }
 }
 

@@ -73,6 +73,31 @@ fn missing(topic: Topic) -> Finding {
     )
 }
 
+/// Returns the finding about the topic that dead letters are written to. Whether they may be written shows only when one is.
+pub fn of_letter_topic(held: &TopicAnswer) -> Finding {
+    match held {
+        TopicAnswer::There { partitions, .. } if partitions.iter().all(|held| held.has_leader) => Finding::right(
+            Check::Topic,
+            format!("it has {} partitions for dead letters, each with a leader", partitions.len()),
+        ),
+        TopicAnswer::There { .. } => Finding::wrong(
+            Check::Topic,
+            "some of its partitions have no leader, and no checkpoint passes a dead letter that is for one of them",
+            "Bring the brokers back that have them",
+        ),
+        TopicAnswer::Missing => Finding::wrong(
+            Check::Topic,
+            "there is no such topic, or this user may not know of it: no checkpoint passes a dead letter then",
+            "Correct --dead-letter-topic; or create it; or grant WRITE and DESCRIBE on it",
+        ),
+        TopicAnswer::Failed(error) => Finding::wrong(
+            Check::Topic,
+            format!("it may not be looked at: {}", error.text),
+            "Grant WRITE and DESCRIBE on it to this user, or ask again once the brokers answer",
+        ),
+    }
+}
+
 /// Judges the leaders and the replicas.
 fn of_partitions(partitions: &[PartitionAnswer], brokers: usize) -> Vec<Finding> {
     let numbers = |is_meant: &dyn Fn(&PartitionAnswer) -> bool| -> Vec<i32> {

@@ -1,6 +1,7 @@
 //! The fields of a payload that the contract does not have. Decoding ignores them, as protobuf's rules want; a producer that has
 //! mistyped a name should learn of it before it ships.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -16,6 +17,11 @@ use crate::domain::{Record, Topic};
 
 /// Depth of messages within messages beyond which nothing is compared. The contract's own messages have a depth of 2.
 const DEPTH_LIMIT: usize = 8;
+/// The most fields that are found. A record may have millions, of three bytes each.
+const FOUND_MAX: usize = 100;
+
+/// The most bytes of a name that are shown.
+const NAME_SHOWN: usize = 200;
 
 /// A field of a payload that the contract does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +33,7 @@ pub struct UnknownField {
 }
 
 /// The messages of `proto/`, by their full names with a dot before each.
-static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
+pub(super) static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
     let files = FileDescriptorSet::decode(&include_bytes!("generated/contract.binpb")[..]);
     let files = files.expect("it was generated").file;
     let own = files.into_iter().filter(|file| file.package() == "optview.events.v1");
@@ -38,8 +44,8 @@ static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Returns the fields of a record's payload that the message of its topic does not have: those of JSON by name, those of protobuf in their order. Fields of free
-/// objects are never unknown.
+/// Returns the fields of a record's payload that the message of its topic does not have: those of JSON by name, those of protobuf in their order, and 100 at the
+/// most. Fields of free objects are never unknown.
 ///
 /// # Errors
 /// Fails if the payload is not a message in its encoding.
@@ -72,7 +78,7 @@ fn is_event(message: &DescriptorProto, name: &str) -> bool {
     field.is_some_and(|field| field.oneof_index.is_some() && field.r#type() == Type::Message)
 }
 
-fn message_name(topic: Topic) -> &'static str {
+pub(super) fn message_name(topic: Topic) -> &'static str {
     match topic {
         Topic::Optimizations => ".optview.events.v1.OptimizationEvent",
         Topic::Jobs => ".optview.events.v1.JobEvent",
@@ -98,9 +104,14 @@ fn compare_json(
     unknown: &mut Vec<UnknownField>,
 ) {
     for (name, value) in object {
+        if unknown.len() >= FOUND_MAX {
+            return;
+        }
         let field = message.field.iter().find(|field| field.name() == name || field.json_name() == name);
         match (field, value) {
-            (None, _) => unknown.push(UnknownField { path: format!("{path}{name}"), known: names(message) }),
+            (None, _) => {
+                unknown.push(UnknownField { path: format!("{path}{}", beginning(name)), known: names(message) })
+            }
             (Some(field), Value::Object(object)) if depth < DEPTH_LIMIT => {
                 if let Some(inner) = inner_message(field) {
                     compare_json(inner, object, &format!("{path}{}.", field.name()), depth + 1, unknown);
@@ -118,7 +129,7 @@ fn compare_protobuf(
     depth: usize,
     unknown: &mut Vec<UnknownField>,
 ) -> Result<(), prost::DecodeError> {
-    while !payload.is_empty() {
+    while !payload.is_empty() && unknown.len() < FOUND_MAX {
         let (number, wire_type) = decode_key(&mut payload)?;
         let field = message.field.iter().find(|field| i64::from(field.number()) == i64::from(number));
         if field.is_none() {
@@ -138,8 +149,16 @@ fn compare_protobuf(
 }
 
 /// Returns the message of a field, if it is one of the contract's own. Times and free objects have no fields to compare.
-fn inner_message(field: &FieldDescriptorProto) -> Option<&'static DescriptorProto> {
+pub(super) fn inner_message(field: &FieldDescriptorProto) -> Option<&'static DescriptorProto> {
     CONTRACT.get(field.type_name()).filter(|_| field.r#type() == Type::Message)
+}
+
+/// Returns the beginning of a name, which may have megabytes.
+fn beginning(name: &str) -> Cow<'_, str> {
+    match name.floor_char_boundary(NAME_SHOWN) {
+        end if end < name.len() => Cow::Owned(format!("{}...", &name[..end])),
+        _ => Cow::Borrowed(name),
+    }
 }
 
 fn names(message: &DescriptorProto) -> Vec<String> {
@@ -176,6 +195,16 @@ mod tests {
         ] {
             assert_eq!(paths(Topic::Optimizations, text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn millions_of_fields_cost_no_more_than_the_first_of_them() {
+        let fields = [0x98, 0x06, 0x01].repeat(2_000_000);
+        assert_eq!(paths(Topic::Jobs, &fields).len(), FOUND_MAX);
+        let names: Vec<String> = (0..5_000).map(|number| format!("\"x{number}\":1")).collect();
+        assert_eq!(paths(Topic::Jobs, format!("{{{}}}", names.join(",")).as_bytes()).len(), FOUND_MAX);
+        let long = paths(Topic::Jobs, format!("{{\"{}\":1}}", "ü".repeat(450_000)).as_bytes());
+        assert_eq!(long, [format!("{}...", "ü".repeat(100))]);
     }
 
     #[test]

@@ -66,17 +66,24 @@ pub fn bearer_tokens(layers: &mut Layers<'_>) -> Option<BearerTokens> {
 
 fn check_topics(layers: &mut Layers<'_>) {
     const OPTIONS: [&str; 3] = ["topic_optimizations", "topic_jobs", "topic_multistart_runs"];
+    const LETTERS: &str = "dead_letter_topic";
+    const VIEWS: &str = "publish_views";
     let names = OPTIONS.map(|option| layers.value::<String>(option));
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {
         if names[one].is_some() && names[one] == names[other] {
             layers.mistake(&[OPTIONS[one], OPTIONS[other]], "both name one topic; each stream has its own");
         }
     }
-    let views = layers.value::<String>("publish_views");
-    for (option, name) in OPTIONS.iter().zip(&names) {
+    let letters = layers.value::<String>(LETTERS);
+    if let Some(at) = names.iter().position(|name| letters.is_some() && *name == letters) {
+        let what = "both name one topic; a dead letter that is written to the topic that it comes from is read as the next";
+        layers.mistake(&[OPTIONS[at], LETTERS], what);
+    }
+    let views = layers.value::<String>(VIEWS);
+    for (option, name) in OPTIONS.iter().zip(&names).chain([(&LETTERS, &letters)]) {
         if views.is_some() && views == *name {
             let what = "both name one topic; views need a topic of their own, which nothing else is written to";
-            layers.mistake(&["publish_views", option], what);
+            layers.mistake(&[VIEWS, option], what);
         }
     }
 }
@@ -122,8 +129,13 @@ fn check_letters(layers: &mut Layers<'_>) {
     if !matches!(layers.command(), "dead-letters retry" | "dead-letters discard") {
         return;
     }
-    let mut options = ["ids", "topic", "reason", "before", "after"].into_iter();
-    let is_any_given = options.any(|option| layers.last(option).is_some() || layers.is_refused(option));
+    let is_given = |option| layers.last(option).is_some() || layers.is_refused(option);
+    let is_any_given = ["ids", "topic", "reason", "before", "after", "from_topic"].into_iter().any(is_given);
+    if is_given("from_topic") && is_given("ids") {
+        let what =
+            "choose in two ways; give one of them, or --topic, --reason, --before and --after with --from-topic";
+        layers.mistake(&["ids", "from_topic"], what);
+    }
     if layers.value("all") != Some(true) && !is_any_given {
         let what = "nothing says which dead letters are meant; give their ids, --topic, --reason, --before or --after, or --all";
         layers.mistake(&["ids", "all"], what);

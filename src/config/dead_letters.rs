@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::optional_kafka::OptionalKafka;
 use super::tools::ToolConfig;
 use super::values;
+use crate::codec::Framing;
+use crate::source::kafka::KafkaSettings;
 
 /// A command under `dead-letters` with all that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -15,7 +18,7 @@ pub enum DeadLettersConfig {
     /// Show one: its position, time, key and headers, the reason, and the value with the place of the error
     Show(LetterConfig),
     /// Decode them again, as a new version may understand them, and fold what is understood
-    Retry(ChosenLettersConfig),
+    Retry(RetryConfig),
     /// Remove them from the store, as nobody needs these records; a rebuild finds them anew
     Discard(ChosenLettersConfig),
     /// Write them to a file as lines of JSON, each with the whole record
@@ -63,7 +66,7 @@ pub struct LetterConfig {
     pub tool: ToolConfig,
 }
 
-/// The settings of `dead-letters retry` and `dead-letters discard`.
+/// The settings of `dead-letters discard`, and a part of those of `dead-letters retry`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ChosenLettersConfig {
     /// The dead letters, each as TOPIC/PARTITION@OFFSET. Without them: all that the options choose
@@ -78,6 +81,26 @@ pub struct ChosenLettersConfig {
     /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
+}
+
+/// The settings of `dead-letters retry`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(mut_arg("brokers", |brokers| brokers.help(
+    "Kafka's bootstrap addresses: needed with --from-topic where no process serves the store",
+)))]
+pub struct RetryConfig {
+    /// Try the dead letters of this topic, to which --dead-letter-topic has written them, instead of those of the store
+    #[arg(long, value_name = "NAME", value_parser = values::topic)]
+    pub from_topic: Option<String>,
+    /// The frame that a schema registry's serializer has put around the values; where a process serves the store, it goes by its own
+    #[arg(long, value_name = "auto|confluent|glue|apicurio|none", default_value = "auto", value_parser = values::framing)]
+    pub framing: Framing,
+    /// The cluster with the topic; without brokers if only a process that serves the store reads it.
+    #[command(flatten)]
+    pub kafka: OptionalKafka<KafkaSettings>,
+    /// The choice of the dead letters, the data directory, and the form of the result.
+    #[command(flatten)]
+    pub chosen: ChosenLettersConfig,
 }
 
 /// The settings of `dead-letters export`.

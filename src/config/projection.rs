@@ -13,7 +13,6 @@ use crate::source::kafka::KafkaSettings;
 /// The settings by which a store is built from the topics, and kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(mut_arg("min_free_disk", |reserve| reserve.help("Stop consuming while the disk has less than this free")))]
-#[command(mut_arg("min_free_disk", |reserve| reserve.help("Stop consuming while the disk has less than this free")))]
 pub struct ProjectionConfig {
     /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
@@ -54,6 +53,10 @@ pub struct ProjectionConfig {
     /// Size of the dead letters that are kept; beyond it the oldest are only counted
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = values::bytes(2 << 20))]
     pub dead_letters_max_bytes: u64,
+    /// A topic to which each dead letter is written as well: the whole record, with headers that say where it comes from and why it was
+    /// refused. No checkpoint passes one that the topic has not taken
+    #[arg(long, value_name = "NAME", value_parser = values::topic)]
+    pub dead_letter_topic: Option<String>,
     /// The free space that stays on the store's disk.
     #[command(flatten)]
     pub disk_reserve: DiskReserve,

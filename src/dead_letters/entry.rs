@@ -9,6 +9,8 @@ use crate::store::{Reader, StoreError};
 
 /// About how many bytes of letters a page is made of.
 const PAGE_BYTES: usize = 8 << 20;
+/// The most bytes of a key that are shown, which are those of the longest id.
+const KEY_SHOWN: usize = 1_024;
 /// Number of letters that are looked through at once.
 const READ_LETTERS: usize = 256;
 /// The most letters that are looked through for a page, so that no page takes long.
@@ -27,7 +29,7 @@ pub struct DeadLetterEntry {
     pub offset: i64,
     /// The record's timestamp, RFC 3339; `null` if it has none.
     pub time: Option<String>,
-    /// The record's key, where it is not UTF-8 with replacement characters; `null` for a null key.
+    /// The first 1 KiB of the record's key, where it is not UTF-8 with replacement characters; `null` for a null key.
     pub key: Option<String>,
     /// The kind of the reason, which letters of one cause have in common.
     pub kind: String,
@@ -75,7 +77,10 @@ impl DeadLetterEntry {
             partition,
             offset,
             time: letter.timestamp_millis.and_then(time_text),
-            key: letter.key.as_ref().map(|key| String::from_utf8_lossy(key).into_owned()),
+            key: letter
+                .key
+                .as_ref()
+                .map(|key| String::from_utf8_lossy(&key[..key.len().min(KEY_SHOWN)]).into_owned()),
             kind: letter.kind(),
             reason: letter.reason.clone(),
             value_bytes: letter.value_len,

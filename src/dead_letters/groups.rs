@@ -7,9 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::DeadLetterEntry;
 use super::selection::{LetterSelection, SelectionError, each_selected};
-use crate::domain::{DeadLetter, Topic};
+use crate::domain::Topic;
 use crate::source::TopicNames;
 use crate::store::Reader;
+
+/// The most kinds that are told apart, since reasons quote names that producers choose.
+const KINDS_MAX: usize = 1_000;
+/// The kind of the letters beyond them.
+const OTHER_KINDS: &str = "of other kinds";
 
 /// The groups of the letters that were chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +27,7 @@ pub struct LetterList {
     pub replaced: BTreeMap<String, u64>,
     /// The topics that have stopped because of their dead letters, each with the time since when.
     pub stopped: BTreeMap<String, String>,
-    /// The groups, the largest first within a topic.
+    /// The groups, the largest first within a topic. Beyond 1,000, the letters of further kinds are one group of each topic.
     pub groups: Vec<DeadLetterGroup>,
     /// The ids that name no letter.
     pub missing: Vec<String>,
@@ -41,6 +46,13 @@ pub struct DeadLetterGroup {
     pub newest: DeadLetterEntry,
 }
 
+/// A group while its letters are counted.
+struct LetterGroup {
+    count: u64,
+    newest_millis: Option<i64>,
+    newest: DeadLetterEntry,
+}
+
 /// Groups the letters that are chosen.
 ///
 /// # Errors
@@ -50,21 +62,26 @@ pub fn list(
     topics: &TopicNames,
     selection: &LetterSelection,
 ) -> Result<LetterList, SelectionError> {
-    let mut groups: BTreeMap<(Topic, String), (u64, DeadLetter)> = BTreeMap::new();
+    let mut groups: BTreeMap<(Topic, String), LetterGroup> = BTreeMap::new();
     let missing = each_selected(reader, topics, selection, &mut |letter| {
-        match groups.get_mut(&(letter.position.topic, letter.kind())) {
-            Some((count, newest)) => {
-                *count += 1;
-                if letter.timestamp_millis >= newest.timestamp_millis {
-                    *newest = letter;
+        let (millis, entry) = (letter.timestamp_millis, DeadLetterEntry::of(&letter, topics));
+        let mut key = (letter.position.topic, letter.kind());
+        if groups.len() >= KINDS_MAX && !groups.contains_key(&key) {
+            OTHER_KINDS.clone_into(&mut key.1);
+        }
+        match groups.get_mut(&key) {
+            Some(group) => {
+                group.count += 1;
+                if millis >= group.newest_millis {
+                    (group.newest_millis, group.newest) = (millis, entry);
                 }
             }
-            None => drop(groups.insert((letter.position.topic, letter.kind()), (1, letter))),
+            None => drop(groups.insert(key, LetterGroup { count: 1, newest_millis: millis, newest: entry })),
         }
         ControlFlow::Continue(())
     })?;
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|((topic, _), (count, _))| (*topic, std::cmp::Reverse(*count)));
+    groups.sort_by_key(|((topic, _), group)| (*topic, std::cmp::Reverse(group.count)));
     let replaced = reader.replaced_letters()?;
     let mut stopped = BTreeMap::new();
     for topic in Topic::ALL {
@@ -73,7 +90,7 @@ pub fn list(
         }
     }
     Ok(LetterList {
-        count: groups.iter().map(|(_, (count, _))| count).sum(),
+        count: groups.iter().map(|(_, group)| group.count).sum(),
         total: reader.count_dead_letters()?,
         replaced: Topic::ALL
             .into_iter()
@@ -83,11 +100,11 @@ pub fn list(
         stopped,
         groups: groups
             .into_iter()
-            .map(|((topic, kind), (count, newest))| DeadLetterGroup {
+            .map(|((topic, kind), LetterGroup { count, newest, .. })| DeadLetterGroup {
                 topic: topics.get(topic).to_owned(),
                 kind,
                 count,
-                newest: DeadLetterEntry::of(&newest, topics),
+                newest,
             })
             .collect(),
         missing,

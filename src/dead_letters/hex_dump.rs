@@ -18,23 +18,29 @@ pub struct Excerpt {
     pub text: String,
     /// True if it is a hex dump.
     pub is_dump: bool,
-    /// True if the value goes on.
+    /// The offset of the first byte that is shown.
+    #[serde(default)]
+    pub begin: usize,
+    /// True if not all of the value is shown.
     pub is_cut: bool,
 }
 
 /// Returns the part of a value that is shown. If it is text and the reason names a line and a column, the line below that place
-/// points to it.
-pub fn excerpt(value: &[u8], reason: &str) -> Excerpt {
+/// points to it. Otherwise `place` is the offset of the byte to point to.
+pub fn excerpt(value: &[u8], reason: &str, place: Option<usize>) -> Excerpt {
     match std::str::from_utf8(value) {
         Ok(text) if text.chars().all(|character| !character.is_control() || "\n\r\t".contains(character)) => {
-            let end = text.char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| at);
-            let shown = &text[..end];
-            let text = place_in(reason).map_or_else(|| shown.to_owned(), |place| marked(shown, place));
-            Excerpt { text, is_dump: false, is_cut: end < value.len() }
+            let named = place_in(reason).and_then(|place| offset_of(text, place));
+            of_text(text, named.or(place).filter(|place| *place <= text.len()))
         }
         _ => {
-            let shown = &value[..value.len().min(DUMP_MAX)];
-            Excerpt { text: dump(shown), is_dump: true, is_cut: shown.len() < value.len() }
+            let place = place.filter(|place| *place <= value.len());
+            // The place is in the middle, unless that is within the beginning.
+            let before = place.unwrap_or_default().saturating_sub(DUMP_MAX / 2) / LINE * LINE;
+            let begin = if place.is_some_and(|place| place >= DUMP_MAX) { before } else { 0 };
+            let shown = &value[begin..value.len().min(begin + DUMP_MAX)];
+            let text = dump(shown, begin, place);
+            Excerpt { text, is_dump: true, begin, is_cut: shown.len() < value.len() }
         }
     }
 }
@@ -47,25 +53,52 @@ fn place_in(reason: &str) -> Option<(usize, usize)> {
     Some((line.parse().ok()?, column[..digits].parse().ok()?))
 }
 
-/// Returns a text with a line that points to a place in it. A column counts bytes, as the decoder's do.
-fn marked(text: &str, (line, column): (usize, usize)) -> String {
+/// Returns the offset of a line and a column, which counts bytes, as the decoder's do; `None` if there is no such line.
+fn offset_of(text: &str, (line, column): (usize, usize)) -> Option<usize> {
+    let content = text.split('\n').nth(line.checked_sub(1)?)?;
+    let begin = content.as_ptr().addr() - text.as_ptr().addr();
+    Some(begin + column.saturating_sub(1).min(content.len()))
+}
+
+/// Returns the part of a text that is shown: its beginning, or what is around a place beyond that.
+fn of_text(text: &str, place: Option<usize>) -> Excerpt {
+    let end_of =
+        |begin: usize| text[begin..].char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| begin + at);
+    let begin = match place {
+        Some(place) if place >= end_of(0) && end_of(0) < text.len() => {
+            text.floor_char_boundary(place - TEXT_MAX / 2)
+        }
+        _ => 0,
+    };
+    let end = end_of(begin);
+    let shown = &text[begin..end];
+    let is_cut = shown.len() < text.len();
+    let text = place.map_or_else(|| shown.to_owned(), |place| marked(shown, place - begin));
+    Excerpt { text, is_dump: false, begin, is_cut }
+}
+
+/// Returns a text with a line that points to a place in it.
+fn marked(text: &str, place: usize) -> String {
     let mut marked = String::with_capacity(text.len());
-    for (number, content) in (1..).zip(text.split('\n')) {
+    let mut begin = 0;
+    for content in text.split('\n') {
         marked.push_str(content);
         marked.push('\n');
-        if number == line {
-            let before = content.bytes().take(column.saturating_sub(1)).filter(|byte| byte & 0xC0 != 0x80).count();
+        if let Some(within) = place.checked_sub(begin).filter(|within| *within <= content.len()) {
+            let before = content.bytes().take(within).filter(|byte| byte & 0xC0 != 0x80).count();
             marked.push_str(&" ".repeat(before));
             marked.push_str("^ here\n");
         }
+        begin += content.len() + 1;
     }
     marked
 }
 
-fn dump(bytes: &[u8]) -> String {
+/// Returns the dump of bytes that begin at an offset, with a line that points to a place.
+fn dump(bytes: &[u8], begin: usize, place: Option<usize>) -> String {
     let mut text = String::new();
-    for (number, line) in bytes.chunks(LINE).enumerate() {
-        write!(text, "{:08x} ", number * LINE).expect("a string takes any text");
+    for (offset, line) in (begin..).step_by(LINE).zip(bytes.chunks(LINE)) {
+        write!(text, "{offset:08x} ").expect("a string takes any text");
         for at in 0..LINE {
             match line.get(at) {
                 Some(byte) => write!(text, " {byte:02x}").expect("a string takes any text"),
@@ -76,6 +109,12 @@ fn dump(bytes: &[u8]) -> String {
         text.push_str("  ");
         text.extend(characters);
         text.push('\n');
+        // The place behind the last byte is where more was expected.
+        let end = if offset + line.len() == begin + bytes.len() { line.len() + 1 } else { line.len() };
+        if let Some(at) = place.and_then(|place| place.checked_sub(offset)).filter(|at| *at < end) {
+            text.push_str(&" ".repeat(10 + 3 * at));
+            text.push_str("^^ here\n");
+        }
     }
     text
 }
@@ -89,29 +128,42 @@ mod tests {
     #[test]
     fn the_place_of_the_error_is_marked() {
         let value = "{\n  \"jobId\": x\n}".as_bytes();
-        let shown = excerpt(value, "the payload is not JSON: expected value at line 2 column 12");
+        let shown = excerpt(value, "the payload is not JSON: expected value at line 2 column 12", None);
         assert_eq!(shown.text, "{\n  \"jobId\": x\n           ^ here\n}\n");
         assert!(!shown.is_dump && !shown.is_cut);
         // A letter of two bytes takes one place.
-        let shown = excerpt("\"ä\" x".as_bytes(), "at line 1 column 6");
+        let shown = excerpt("\"ä\" x".as_bytes(), "at line 1 column 6", None);
         assert_eq!(shown.text, "\"ä\" x\n    ^ here\n");
     }
 
     #[test]
+    fn a_place_far_in_a_text_is_shown_with_what_is_around_it() {
+        let value = format!("{{\"name\":\"{}\", x}}", "ü".repeat(400_000));
+        let at = value.len() - 2;
+        let reason = format!("the payload is not JSON: key must be a string at line 1 column {}", at + 1);
+        let shown = excerpt(value.as_bytes(), &reason, None);
+        assert!(shown.is_cut && shown.begin > 700_000, "{}", shown.begin);
+        let (line, mark) = shown.text.split_once('\n').unwrap();
+        let before = mark.find('^').unwrap();
+        assert_eq!(line.chars().nth(before), Some('x'), "{mark}");
+        assert!(line.ends_with("\", x}"));
+    }
+
+    #[test]
     fn a_reason_without_a_place_marks_none() {
-        assert_eq!(excerpt(b"{}", "event: none of created is set").text, "{}");
+        assert_eq!(excerpt(b"{}", "event: none of created is set", None).text, "{}");
     }
 
     #[test]
     fn a_place_beyond_the_text_costs_nothing() {
         // A reason quotes names that producers choose.
         let reason = format!("there is `line 1 column {}`", usize::MAX);
-        assert_eq!(excerpt(b"{}", &reason).text, "{}\n  ^ here\n");
+        assert_eq!(excerpt(b"{}", &reason, None).text, "{}\n  ^ here\n");
     }
 
     #[test]
     fn bytes_that_are_no_text_are_dumped() {
-        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", "event: none is set");
+        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", "event: none is set", None);
         assert!(shown.is_dump);
         assert_eq!(
             shown.text,
@@ -120,16 +172,36 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_place_of_the_error_is_marked_in_a_dump_which_begins_before_it() {
+        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", "", Some(17));
+        assert!(
+            shown.text.contains(" 6c 6d 6e 6f 70 ")
+                && shown.text.ends_with(&format!("\n{}^^ here\n", " ".repeat(13)))
+        );
+        // Where more was expected.
+        let shown = excerpt(b"\0abc", "", Some(4));
+        assert!(shown.text.ends_with(&format!("\n{}^^ here\n", " ".repeat(22))), "{}", shown.text);
+        let value: Vec<u8> = (0..=u8::MAX).cycle().take(10_000).collect();
+        let shown = excerpt(&value, "", Some(5_001));
+        assert_eq!((shown.begin % LINE, shown.is_cut), (0, true));
+        let lines: Vec<&str> = shown.text.lines().collect();
+        let at = lines.iter().position(|line| line.ends_with("^^ here")).unwrap();
+        assert!(lines[at - 1].starts_with("00001380 ") && (10..24).contains(&at), "{}", shown.text);
+        assert_eq!(&lines[at - 1][lines[at].find('^').unwrap()..][..2], "89");
+        assert!(!excerpt(&value, "", Some(10_001)).text.contains("here"));
+    }
+
     proptest! {
         #[test]
         fn no_value_and_no_reason_make_it_panic_and_what_is_shown_has_a_bound(
             value in proptest::collection::vec(any::<u8>(), 0..2_000), text in ".{0,200}", reason: String,
-            line in 0..5_usize, column in 0..5_000_usize,
+            line in 0..5_usize, column in 0..5_000_usize, byte: Option<u16>,
         ) {
             let place = format!("at line {line} column {column}");
             for value in [value.as_slice(), text.as_bytes()] {
                 for reason in [&reason, &place] {
-                    let shown = excerpt(value, reason);
+                    let shown = excerpt(value, reason, byte.map(usize::from));
                     prop_assert!(shown.text.len() <= 4 * TEXT_MAX + DUMP_MAX * 6 + 5_100);
                 }
             }

@@ -76,7 +76,7 @@ impl LetterSelection {
     }
 
     /// Returns true if a letter has all that was chosen. `stream` is [`LetterSelection::stream`].
-    fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
+    pub fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
         let time = letter.timestamp_millis.unwrap_or_default();
         stream.is_none_or(|stream| letter.position.topic == stream)
             && self.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
@@ -118,5 +118,39 @@ pub fn each_selected(
                 return Ok(Vec::new());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_chosen_from_a_time_on_and_before_another_and_one_without_a_time_is_the_oldest() {
+        let letter = |timestamp_millis| DeadLetter {
+            position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 1 },
+            timestamp_millis,
+            key: None,
+            headers: Vec::new(),
+            value: None,
+            value_len: 0,
+            reason: "event: none of pending is set".to_owned(),
+        };
+        let (before, after) = (
+            LetterSelection { before_millis: Some(5), ..Default::default() },
+            LetterSelection { after_millis: Some(5), ..Default::default() },
+        );
+        for (millis, is_before) in [(Some(4), true), (Some(5), false), (Some(6), false), (None, true)] {
+            assert_eq!(
+                (before.has(&letter(millis), None), after.has(&letter(millis), None)),
+                (is_before, !is_before)
+            );
+        }
+        let reason = LetterSelection { reason: Some("none of pending".to_owned()), ..Default::default() };
+        assert!(
+            reason.has(&letter(None), Some(Topic::Jobs)) && !reason.has(&letter(None), Some(Topic::Optimizations))
+        );
+        let other = LetterSelection { reason: Some("none of created".to_owned()), ..Default::default() };
+        assert!(!other.has(&letter(None), None));
     }
 }

@@ -13,6 +13,9 @@ pub const KEY_LIMIT: usize = 64 << 10;
 /// Maximum number of bytes that are kept of a record's headers, names and values together: 64 KiB.
 pub const HEADERS_LIMIT: usize = 64 << 10;
 
+/// Headers with fewer bytes than this were not cut: those that were reach [`HEADERS_LIMIT`], but for a part of a character.
+const HEADERS_WHOLE: usize = HEADERS_LIMIT - 3;
+
 /// Maximum number of bytes of a reason's kind, give or take a quotation.
 const KIND_LIMIT: usize = 160;
 /// Maximum number of bytes of a quotation that is kept in a kind.
@@ -27,7 +30,7 @@ pub struct DeadLetter {
     pub timestamp_millis: Option<i64>,
     /// The first [`KEY_LIMIT`] bytes of the key; `None` for a null key.
     pub key: Option<Vec<u8>>,
-    /// Names and values of the headers in the record's order, up to [`HEADERS_LIMIT`] bytes together.
+    /// Names and values of the headers in the record's order, up to [`HEADERS_LIMIT`] bytes together. The last may be cut.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// The first [`VALUE_LIMIT`] bytes of the value; `None` for a null value.
     pub value: Option<Vec<u8>>,
@@ -52,7 +55,23 @@ impl DeadLetter {
     /// Returns true if the whole record is known to be kept, so that it can be decoded again.
     pub fn is_whole(&self) -> bool {
         let kept = self.value.as_ref().map_or(0, Vec::len) as u64;
-        kept == self.value_len && self.key.as_ref().is_none_or(|key| key.len() < KEY_LIMIT)
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
+        kept == self.value_len
+            && self.key.as_ref().is_none_or(|key| key.len() < KEY_LIMIT)
+            && headers.sum::<usize>() < HEADERS_WHOLE
+    }
+
+    /// Returns true if this letter, of which only the beginning may be kept, is of the same record as one that is whole.
+    pub fn is_of_record(&self, whole: &DeadLetter) -> bool {
+        let is_beginning = |kept: &Option<Vec<u8>>, whole: &Option<Vec<u8>>| match (kept, whole) {
+            (Some(kept), Some(whole)) => whole.starts_with(kept),
+            (kept, whole) => kept.is_none() && whole.is_none(),
+        };
+        self.position == whole.position
+            && self.timestamp_millis == whole.timestamp_millis
+            && self.value_len == whole.value_len
+            && is_beginning(&self.value, &whole.value)
+            && is_beginning(&self.key, &whole.key)
     }
 
     /// Returns the kind of the reason: its text without numbers and quotations, by which letters of one cause are grouped.

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::live::LiveSlot;
+use crate::codec::Framing;
 use crate::data_dir::{self, DataDirError, FrozenMark, GenerationManifest};
 use crate::projector::{self, LetterOutcome, LetterTask, Moment};
 use crate::store::{self, OpenStore};
@@ -30,7 +31,7 @@ pub(super) fn in_live(live: &LiveSlot, task: LetterTask) -> anyhow::Result<Lette
 ///
 /// # Errors
 /// There is no store, it is frozen or of another version, or it cannot be written.
-pub fn at_rest(data_dir: &Path, task: LetterTask) -> anyhow::Result<LetterOutcome> {
+pub fn at_rest(data_dir: &Path, framing: Framing, task: LetterTask) -> anyhow::Result<LetterOutcome> {
     let generation =
         data_dir::current(data_dir)?.ok_or_else(|| DataDirError::Missing { path: data_dir.to_owned() })?;
     if FrozenMark::of_current(data_dir)?.is_some() {
@@ -41,7 +42,7 @@ pub fn at_rest(data_dir: &Path, task: LetterTask) -> anyhow::Result<LetterOutcom
     if closed.is_some_and(|closed| closed.caught_up) {
         writer.note_caught_up();
     }
-    Ok(projector::serve_letters_at_rest(writer, CACHE_BYTES, task, Moment::now())?)
+    Ok(projector::serve_letters_at_rest(writer, CACHE_BYTES, framing, task, Moment::now())?)
 }
 
 fn refusal(generation: u64) -> String {

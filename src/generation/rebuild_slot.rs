@@ -110,6 +110,7 @@ mod tests {
             dead_letter_limit: 10_000,
             dead_letters_max: 100_000,
             dead_letters_max_bytes: 64 << 20,
+            dead_letter_topic: None,
             disk_reserve: DiskReserve::default(),
         };
         RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {}), None))

@@ -16,8 +16,8 @@ use crate::data_dir;
 use crate::projector::{self, PauseHandle, Positions, ProjectorError};
 use crate::pulse::Pulse;
 use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
-use crate::source::kafka::KafkaSource;
-use crate::source::{Source, TopicNames};
+use crate::source::kafka::{KafkaSource, letter_topic};
+use crate::source::{LetterOutlet, Source, TopicNames, letter_outlet};
 use crate::status::{State, Status};
 use crate::store::{self, Checkpoint, DeadLetterBound, MissingHistoryLedger, OpenStore, Reader, StoreError};
 pub use throttle::Throttle;
@@ -61,6 +61,7 @@ impl GenerationRuntime {
         writer.note_topics(&topics::all(&config.kafka.topics))?;
         let (reader, directory, pulse) = (writer.reader(), path.clone(), writer.pulse());
         let missing_history = writer.missing_history();
+        let outlet = letters_to_topic(config)?;
         let project = {
             let (config, status, control, freedom) =
                 (config.clone(), status.clone(), control.clone(), freedom.clone());
@@ -77,7 +78,7 @@ impl GenerationRuntime {
                 let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
                 let run = |source: &mut dyn Source| {
                     store::catch_sled_panic("store", "using it", || {
-                        projector::run(source, writer, settings(&config, &path), status.clone(), &control)
+                        projector::run(source, writer, settings(&config, &path, outlet), status.clone(), &control)
                     })
                 };
                 let ended = match archive {
@@ -176,7 +177,16 @@ impl Drop for GenerationRuntime {
     }
 }
 
-fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
+/// Starts the thread that writes dead letters to their topic, if there is one.
+fn letters_to_topic(config: &ProjectionConfig) -> Result<Option<LetterOutlet>, StoreError> {
+    let Some(topic) = &config.dead_letter_topic else { return Ok(None) };
+    let (outlet, inbox) = letter_outlet(topic);
+    let started = letter_topic::start(&config.kafka, topic, inbox);
+    started.map_err(|error| StoreError::of_thread(&config.data_dir, error))?;
+    Ok(Some(outlet))
+}
+
+fn settings(config: &ProjectionConfig, path: &Path, outlet: Option<LetterOutlet>) -> projector::Settings {
     projector::Settings {
         topics: config.kafka.topics.clone(),
         framing: config.framing,
@@ -186,6 +196,7 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
         orphan_retention: config.orphan_retention,
         dead_letter_limit: config.dead_letter_limit,
         dead_letters_max: DeadLetterBound { count: config.dead_letters_max, bytes: config.dead_letters_max_bytes },
+        dead_letter_outlet: outlet,
         store_path: path.to_owned(),
         disk_reserve: config.disk_reserve,
     }

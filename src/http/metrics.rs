@@ -116,6 +116,10 @@ pub fn record_report(report: &Report, errors: &RecordedErrors) {
     gauge!("optview_views").set(of_count(report.views));
     gauge!("optview_dead_letters").set(of_count(report.dead_letters));
     gauge!("optview_dead_letters_replaced").set(of_count(report.dead_letters_replaced));
+    if let Some(topic) = &report.dead_letter_topic {
+        gauge!("optview_dead_letter_topic_acknowledged").set(of_count(topic.acknowledged));
+        gauge!("optview_dead_letter_topic_waiting").set(of_count(topic.waiting));
+    }
     gauge!("optview_lag_records").set(of_offset(report.lag_records));
     gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
     findings::record(&report.findings);
@@ -157,6 +161,14 @@ fn describe() {
     describe_gauge!("optview_views", "Optimizations that readers can see");
     describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
     describe_gauge!("optview_dead_letters_replaced", "Dead letters of which only the count is left");
+    describe_gauge!(
+        "optview_dead_letter_topic_acknowledged",
+        "Dead letters that the dead letter topic has acknowledged since the start"
+    );
+    describe_gauge!(
+        "optview_dead_letter_topic_waiting",
+        "Dead letters that the dead letter topic has not acknowledged, and that no checkpoint passes"
+    );
     describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
     describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest lag of a partition");
     describe_kafka();
@@ -167,7 +179,7 @@ mod tests {
     use crate::status::MissingHistory;
 
     use super::*;
-    use crate::status::{PartitionFreshness, PartitionReport, PartitionState, Status};
+    use crate::status::{LetterTopicReport, PartitionFreshness, PartitionReport, PartitionState, Status};
 
     /// Returns the text of a scrape after `record`, without touching the process's recorder.
     fn scraped(record: impl FnOnce()) -> String {
@@ -211,6 +223,12 @@ mod tests {
             views: 1_000,
             dead_letters: 2,
             dead_letters_replaced: 5,
+            dead_letter_topic: Some(LetterTopicReport {
+                topic: "letters".to_owned(),
+                acknowledged: 8,
+                waiting: 4,
+                error: None,
+            }),
             lag_records: Some(7),
             lag_seconds: None,
             missing_history: vec![MissingHistory {
@@ -243,6 +261,8 @@ mod tests {
             "optview_views 1000",
             "optview_dead_letters 2",
             "optview_dead_letters_replaced 5",
+            "optview_dead_letter_topic_acknowledged 8",
+            "optview_dead_letter_topic_waiting 4",
             "optview_lag_records 7",
             "optview_lag_seconds NaN",
             r#"optview_partition_position{topic="jobs",partition="4"} 93"#,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::letter_gate::LetterNumbers;
 use crate::domain::NamedPartition;
 use crate::store::{Checkpoint, PartitionCheckpoint};
 
@@ -22,6 +23,19 @@ pub struct Checkpoints {
     written_count: u64,
     /// The checkpoints that were handed to the writer and are perhaps not written yet, the oldest first.
     handed_over: VecDeque<Checkpoint>,
+    /// The checkpoint that waits until the dead letters up to this number are acknowledged.
+    held_back: Option<(u64, Checkpoint)>,
+}
+
+/// The checkpoint that is to be written next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NextCheckpoint {
+    /// Nothing was read since the last one.
+    Unchanged,
+    /// It waits for dead letters that are not acknowledged.
+    HeldBack,
+    /// It is to be handed to the writer now.
+    Due(Checkpoint),
 }
 
 impl Checkpoints {
@@ -39,6 +53,7 @@ impl Checkpoints {
             written,
             written_count: 0,
             handed_over: VecDeque::new(),
+            held_back: None,
         }
     }
 
@@ -63,15 +78,33 @@ impl Checkpoints {
         self.due_in(now, is_live).is_zero()
     }
 
-    /// Makes the checkpoint that is to be handed to the writer now; `None` if nothing was read since the last one.
-    pub fn next(&mut self, now: Instant, current: impl Iterator<Item = CheckpointEntry>) -> Option<Checkpoint> {
+    /// Makes the next checkpoint. It passes no dead letter that is not acknowledged, and one that waits stays as it is, since new
+    /// letters may come all the time.
+    pub fn next(
+        &mut self,
+        now: Instant,
+        current: impl Iterator<Item = CheckpointEntry>,
+        letters: LetterNumbers,
+    ) -> NextCheckpoint {
         self.last = now;
         let latest = self.handed_over.back().unwrap_or(&self.written);
         let mut checkpoint = latest.clone();
         checkpoint.extend(current);
         if checkpoint == *latest {
-            return None;
+            return NextCheckpoint::Unchanged;
         }
+        if letters.waiting() > 0 {
+            self.held_back.get_or_insert((letters.sent, checkpoint));
+            return NextCheckpoint::HeldBack;
+        }
+        self.held_back = None;
+        self.handed_over.push_back(checkpoint.clone());
+        NextCheckpoint::Due(checkpoint)
+    }
+
+    /// Returns the checkpoint that has waited for dead letters, once they are acknowledged.
+    pub fn release(&mut self, letters: LetterNumbers) -> Option<Checkpoint> {
+        let (_, checkpoint) = self.held_back.take_if(|(number, _)| *number <= letters.acknowledged)?;
         self.handed_over.push_back(checkpoint.clone());
         Some(checkpoint)
     }
@@ -101,5 +134,36 @@ impl Checkpoints {
             }
         }
         is_more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(next_offset: i64) -> [CheckpointEntry; 1] {
+        [(NamedPartition::new("jobs", 0), PartitionCheckpoint { next_offset, anchor: None, topic_id: None })]
+    }
+
+    fn numbers(sent: u64, acknowledged: u64) -> LetterNumbers {
+        LetterNumbers { sent, acknowledged }
+    }
+
+    #[test]
+    fn a_checkpoint_waits_for_the_letters_before_it_and_for_no_later_one() {
+        let now = Instant::now();
+        let mut checkpoints = Checkpoints::new(Checkpoint::new(), Duration::ZERO, Duration::ZERO, now);
+        assert_eq!(checkpoints.next(now, entry(5).into_iter(), numbers(3, 1)), NextCheckpoint::HeldBack);
+        // More is read meanwhile, and more letters are sent.
+        assert_eq!(checkpoints.next(now, entry(9).into_iter(), numbers(7, 2)), NextCheckpoint::HeldBack);
+        assert_eq!(checkpoints.release(numbers(7, 2)), None);
+        assert_eq!(checkpoints.release(numbers(7, 3)), Some(entry(5).into()));
+        assert_eq!(checkpoints.release(numbers(7, 7)), None);
+        // With nothing left to wait for, the newest is due, and the one that waited is not written after it.
+        assert_eq!(checkpoints.next(now, entry(9).into_iter(), numbers(7, 6)), NextCheckpoint::HeldBack);
+        let due = NextCheckpoint::Due(entry(12).into());
+        assert_eq!(checkpoints.next(now, entry(12).into_iter(), numbers(7, 7)), due);
+        assert_eq!(checkpoints.release(numbers(7, 7)), None);
+        assert_eq!(checkpoints.next(now, entry(12).into_iter(), numbers(9, 7)), NextCheckpoint::Unchanged);
     }
 }

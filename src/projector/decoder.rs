@@ -84,6 +84,12 @@ impl Batch {
         }
     }
 
+    /// Returns record `index` as it was read, and the length that its value had if it was cut short.
+    pub fn record(&self, index: usize) -> (Record<'_>, Option<u64>) {
+        let records = self.decoded.borrow_owner();
+        (records.record(index), records.cut_from(index))
+    }
+
     /// The timestamp of record `index`, in milliseconds since 1970.
     pub fn time(&self, index: usize) -> Option<i64> {
         if index + 1 == self.events().len() {

@@ -11,6 +11,7 @@ use super::metrics::RecordMetrics;
 use super::nulled_numbers::NulledNumberReports;
 use super::stream_quality::StreamQuality;
 use super::write_back::WriteBack;
+use crate::codec::Framing;
 use crate::domain::fold::Effects;
 use crate::domain::{Body, DeadLetter, Envelope, Topic};
 use crate::source::TopicNames;
@@ -39,6 +40,7 @@ impl FindingsCollector {
     pub fn new(
         writer: &Writer,
         topics: TopicNames,
+        framing: Framing,
         status: Status,
         quiet: Arc<AtomicBool>,
     ) -> Result<FindingsCollector, StoreError> {
@@ -49,7 +51,7 @@ impl FindingsCollector {
             metrics: RecordMetrics::new(),
             ineffective: IneffectiveEvents::new(topics.clone()),
             nulled_numbers: NulledNumberReports::new(topics.clone()),
-            streams: StreamQuality::new(&writer.reader(), writer.checkpoint_at_open(), topics.clone())?,
+            streams: StreamQuality::new(&writer.reader(), writer.checkpoint_at_open(), topics.clone(), framing)?,
             letter_log: DeadLetterLog::default(),
             topics,
             loads: 0,

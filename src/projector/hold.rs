@@ -9,6 +9,9 @@ use super::pause::ReadTarget;
 use crate::source::Source;
 use crate::store::StoreError;
 
+/// The interval at which a projector that is to hold looks whether its dead letters are acknowledged.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(5);
+
 impl Projector<'_> {
     /// Obeys the pause handle. Returns true if the projector is paused: then nothing is to be read.
     pub(super) fn hold(&mut self, now: Moment, source: &mut dyn Source) -> Result<bool, StoreError> {
@@ -29,6 +32,12 @@ impl Projector<'_> {
         let Some(positions) = &self.gate.positions else { return Ok(false) };
         match self.partitions.have_reached(positions) {
             Ok(false) => return Ok(false),
+            // Another generation may be shown next, whose checkpoint is beyond these letters.
+            Ok(true) if !self.gate.answered && self.letters.numbers().waiting() > 0 => {
+                self.report_if_due(now, source);
+                control.wait(self.gate.number, ACKNOWLEDGED_WITHIN);
+                return Ok(true);
+            }
             Ok(true) if !self.gate.answered => {
                 self.write_back.write_all(now.instant)?;
                 self.write_back.wait_until_written()?;
@@ -42,9 +51,7 @@ impl Projector<'_> {
             Ok(true) | Err(_) => {}
         }
         self.gate.answered = true;
-        if self.reporter.is_due(now.instant) {
-            self.report(now, source);
-        }
+        self.report_if_due(now, source);
         self.write_back.check()?;
         control.wait(self.gate.number, Duration::from_millis(50));
         Ok(true)

@@ -14,10 +14,17 @@ use crate::store::StoreError;
 /// Below this number of events, a look ahead at the records that they touch takes longer than it saves.
 const WARMED_EVENTS_MIN: usize = 32;
 
+/// The time for which nothing is read because too many dead letters wait for their topic.
+const FULL_REST: Duration = Duration::from_millis(50);
+
 impl Projector<'_> {
     /// Hands what the source has to the decoder, unless that has enough to do.
     pub(super) fn read(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
         if self.decoder.is_full() {
+            return Ok(());
+        }
+        if self.letters.is_full() {
+            source.rest(FULL_REST);
             return Ok(());
         }
         let wait = if self.decoder.is_idle() { self.longest_wait(now) } else { Duration::ZERO };
@@ -122,7 +129,7 @@ impl Projector<'_> {
         // A record that proves the topic was read, and counted, before.
         let next_offset = self.partitions.next_offset(partition).unwrap_or_default();
         let (mut understood, mut uncounted, mut read, mut is_too_much) = (0, 0, 0, false);
-        for event in events {
+        for (index, event) in which.clone().zip(events) {
             read += 1;
             match event {
                 Ok(envelope) => {
@@ -136,6 +143,11 @@ impl Projector<'_> {
                 }
                 Err(dead_letter) => {
                     self.findings.log_dead_letter(dead_letter, now.instant);
+                    let is_new = dead_letter.position.offset >= next_offset && !self.findings.is_quiet();
+                    if is_new {
+                        let (record, cut_from) = batch.record(index);
+                        self.letters.send(&record, cut_from, dead_letter);
+                    }
                     self.write_back.keep_dead_letter(DeadLetter::clone(dead_letter));
                     is_too_much = dead_letter.position.offset >= next_offset
                         && self.letter_limit.count_letter(partition.topic, std::mem::take(&mut uncounted))

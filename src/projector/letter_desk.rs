@@ -3,8 +3,9 @@
 //! whatever a kill interrupts can be asked for again.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use super::letter_requests::{LetterOutcome, LetterRequest, LetterTask};
+use super::letter_requests::{FoldedLetters, LetterOutcome, LetterRequest, LetterTask};
 use super::write_back::WriteBack;
 use super::{Moment, Projector};
 use crate::codec::{self, Framing};
@@ -49,21 +50,28 @@ impl Projector<'_> {
         request: &mut LetterRequest,
     ) -> Result<bool, StoreError> {
         let LetterRequest { task, outcome, folded, .. } = request;
+        if let Some(waiting) = folded.take() {
+            let is_done = remove_published(&mut self.write_back, waiting, folded, outcome)?;
+            return Ok(is_done && task.is_over());
+        }
+        let (findings, framing) = (&mut self.findings, self.settings.framing);
+        let mut note = |envelope: &Envelope<'_>, effects| findings.note_effects(envelope, effects, now.instant);
         match task {
             LetterTask::Retry(positions) => {
-                if let Some((published, letters)) = folded.take() {
-                    return remove_published(&mut self.write_back, published, letters, folded, outcome)
-                        .map(|is_done| is_done && positions.is_empty());
-                }
-                let (findings, framing) = (&mut self.findings, self.settings.framing);
-                let tried =
-                    retry_slice(&mut self.write_back, framing, positions, outcome, &mut |envelope, effects| {
-                        findings.note_effects(envelope, effects, now.instant);
-                    })?;
+                let tried = retry_slice(&mut self.write_back, framing, positions, outcome, &mut note)?;
                 self.pace.note(now.instant, tried.count);
                 let published = self.write_back.write_and_seal(now.instant)?;
-                let is_done = remove_published(&mut self.write_back, published, tried.folded, folded, outcome)?;
+                let tried = FoldedLetters { published, letters: tried.folded, are_counted: true };
+                let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
                 Ok(is_done && positions.is_empty())
+            }
+            LetterTask::Fold(letters) => {
+                let tried = fold_slice(&mut self.write_back, framing, letters, outcome, &mut note)?;
+                self.pace.note(now.instant, tried.count);
+                let published = self.write_back.write_and_seal(now.instant)?;
+                let tried = FoldedLetters { published, letters: tried.folded, are_counted: false };
+                let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
+                Ok(is_done && letters.is_empty())
             }
             LetterTask::Discard(positions) => {
                 // What waits to be stored may be among them.
@@ -166,38 +174,67 @@ fn retry_slice(
     Ok(slice)
 }
 
+/// Tries the next of these letters, which are not the store's own. Whatever is folded goes to `note`.
+fn fold_slice(
+    write_back: &mut WriteBack,
+    framing: Framing,
+    letters: &mut VecDeque<DeadLetter>,
+    outcome: &mut LetterOutcome,
+    note: &mut dyn FnMut(&Envelope<'_>, Effects),
+) -> Result<RetriedSlice, StoreError> {
+    let (mut slice, mut bytes) = (RetriedSlice { count: 0, folded: Vec::new() }, 0);
+    while (slice.count as usize) < SLICE_LETTERS && bytes < SLICE_BYTES {
+        let Some(letter) = letters.pop_front() else { break };
+        slice.count += 1;
+        bytes += letter.size();
+        match write_back.retry(&letter, framing)? {
+            Ok((envelope, effects)) => {
+                note(&envelope, effects);
+                outcome.folded += 1;
+                // Of a topic that was created again, another record may have had this position.
+                let held = write_back.writer().reader().dead_letter(letter.position)?;
+                slice.folded.extend(held.filter(|held| held.is_of_record(&letter)).map(|held| held.position));
+            }
+            Err(reason) => outcome.refused.push((letter.position, reason)),
+        }
+    }
+    Ok(slice)
+}
+
 /// Removes letters that were folded if what became of them is on the topic of views, or need not be; else it has them `wait`. Returns
 /// true if they are removed. Once they are, nothing that is read again would publish it.
 fn remove_published(
     write_back: &mut WriteBack,
-    published: PublishedUpTo,
-    letters: Vec<PartitionOffset>,
-    wait: &mut Option<(PublishedUpTo, Vec<PartitionOffset>)>,
+    folded: FoldedLetters,
+    wait: &mut Option<FoldedLetters>,
     outcome: &mut LetterOutcome,
 ) -> Result<bool, StoreError> {
-    let is_published = published.is_reached(None);
-    if is_published {
-        remove_folded(write_back, letters, outcome)?;
-    } else {
-        *wait = Some((published, letters));
+    if !folded.published.is_reached(None) {
+        *wait = Some(folded);
+        return Ok(false);
     }
-    Ok(is_published)
-}
-
-/// Removes letters that were folded. What became of them must have been handed to the writer.
-fn remove_folded(
-    write_back: &mut WriteBack,
-    folded: Vec<PartitionOffset>,
-    outcome: &mut LetterOutcome,
-) -> Result<(), StoreError> {
-    if !folded.is_empty() {
-        let count = folded.len() as u64;
-        // One may have been asked for twice.
-        let removed = write_back.writer().remove_dead_letters(folded)?;
+    let FoldedLetters { letters, are_counted, .. } = folded;
+    let count = letters.len() as u64;
+    // One may have been asked for twice.
+    let removed = if letters.is_empty() { 0 } else { write_back.writer().remove_dead_letters(letters)? };
+    if are_counted {
         outcome.folded += removed;
         outcome.gone += count - removed;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Removes letters that were folded, which nobody publishes, once what became of them is written.
+fn remove_written(
+    write_back: &mut WriteBack,
+    letters: Vec<PartitionOffset>,
+    are_counted: bool,
+    outcome: &mut LetterOutcome,
+    now: Instant,
+) -> Result<(), StoreError> {
+    write_back.write_all(now)?;
+    let folded = FoldedLetters { published: PublishedUpTo::default(), letters, are_counted };
+    remove_published(write_back, folded, &mut None, outcome).map(drop)
 }
 
 impl WriteBack {
@@ -218,14 +255,14 @@ impl WriteBack {
     }
 }
 
-/// Does what is asked for about the dead letters of a store that no projector keeps up to date, and closes the store. No frame is
-/// known of their values, so those are understood that can have one frame only.
+/// Does what is asked for about the dead letters of a store that no projector keeps up to date, and closes the store.
 ///
 /// # Errors
 /// The store's.
 pub fn serve_letters_at_rest(
     writer: Writer,
     memory_budget: u64,
+    framing: Framing,
     task: LetterTask,
     now: Moment,
 ) -> Result<LetterOutcome, StoreError> {
@@ -234,13 +271,18 @@ pub fn serve_letters_at_rest(
     match task {
         LetterTask::Retry(mut positions) => {
             while !positions.is_empty() {
-                let slice =
-                    retry_slice(&mut write_back, Framing::Auto, &mut positions, &mut outcome, &mut |_, _| {})?;
-                write_back.write_all(now.instant)?;
-                remove_folded(&mut write_back, slice.folded, &mut outcome)?;
+                let slice = retry_slice(&mut write_back, framing, &mut positions, &mut outcome, &mut |_, _| {})?;
+                remove_written(&mut write_back, slice.folded, true, &mut outcome, now.instant)?;
                 write_back.write_due(now.instant, true)?;
             }
             write_back.write_all(now.instant)?;
+        }
+        LetterTask::Fold(mut letters) => {
+            while !letters.is_empty() {
+                let slice = fold_slice(&mut write_back, framing, &mut letters, &mut outcome, &mut |_, _| {})?;
+                remove_written(&mut write_back, slice.folded, false, &mut outcome, now.instant)?;
+                write_back.write_due(now.instant, true)?;
+            }
         }
         LetterTask::Discard(positions) => {
             outcome.discarded = write_back.writer().remove_dead_letters(positions)?

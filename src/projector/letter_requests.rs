@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use parking_lot::Mutex;
 
-use crate::domain::{NamedPartition, PartitionOffset, Topic};
+use crate::domain::{DeadLetter, NamedPartition, PartitionOffset, Topic};
 use crate::store::PublishedUpTo;
 
 /// A request about dead letters.
@@ -14,6 +14,9 @@ use crate::store::PublishedUpTo;
 pub enum LetterTask {
     /// The dead letters of these positions are decoded again; what is understood is folded and is a dead letter no more.
     Retry(VecDeque<PartitionOffset>),
+    /// These dead letters, which are not the store's own, are decoded again; what is understood is folded, and is a dead letter of
+    /// the store no more.
+    Fold(VecDeque<DeadLetter>),
     /// The dead letters of these positions are removed.
     Discard(Vec<PartitionOffset>),
     /// The topics of these streams are read on, if they stopped because of their dead letters.
@@ -35,13 +38,32 @@ pub struct LetterOutcome {
     pub resumed: Vec<(NamedPartition, i64)>,
 }
 
+impl LetterTask {
+    /// Returns true if no letter is left that has to be decoded.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            LetterTask::Retry(positions) => positions.is_empty(),
+            LetterTask::Fold(letters) => letters.is_empty(),
+            LetterTask::Discard(_) | LetterTask::Resume(_) => true,
+        }
+    }
+}
+
+/// Letters that were folded, and are removed once what became of them is on the topic of views.
+pub(super) struct FoldedLetters {
+    pub published: PublishedUpTo,
+    pub letters: Vec<PartitionOffset>,
+    /// True if the outcome counts them when they are removed.
+    pub are_counted: bool,
+}
+
 /// A request on its way, with what was done of it.
 pub(super) struct LetterRequest {
     number: u64,
     pub task: LetterTask,
     pub outcome: LetterOutcome,
     /// The letters that were folded and are removed once what became of them is on the topic of views.
-    pub folded: Option<(PublishedUpTo, Vec<PartitionOffset>)>,
+    pub folded: Option<FoldedLetters>,
     answer: Sender<LetterOutcome>,
 }
 
@@ -99,5 +121,26 @@ impl LetterRequest {
     pub fn answer(self) {
         // Whoever asked may have gone.
         drop(self.answer.send(self.outcome));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_can_be_withdrawn_until_it_is_taken_and_the_others_keep_their_order() {
+        let requests = LetterRequests::default();
+        let numbers = [1, 2, 3].map(|_| requests.add(LetterTask::Discard(Vec::new())).0);
+        assert!(requests.withdraw(numbers[1]) && !requests.withdraw(numbers[1]));
+        let taken = requests.take().unwrap();
+        assert_eq!(taken.number, numbers[0]);
+        assert!(!requests.withdraw(numbers[0]), "the projector has it");
+        requests.put_back(taken);
+        assert_eq!(
+            [requests.take(), requests.take()].map(|taken| taken.unwrap().number),
+            [numbers[0], numbers[2]]
+        );
+        assert!(requests.is_empty());
     }
 }

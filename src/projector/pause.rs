@@ -66,7 +66,7 @@ pub enum PauseError {
     TooLong(Duration),
     /// The projector did not come to the request within this time.
     #[error(
-        "nothing was done within {0:?}, since it is paused, stands still, or reads nothing because the disk is full:          /status says which"
+        "nothing was done within {0:?}, since it is paused, stands still, or reads nothing because the disk is full: /status says which"
     )]
     Busy(Duration),
     /// The projector has ended, by itself or because it was stopped.

@@ -8,6 +8,7 @@ use super::checkpoints::Checkpoints;
 use super::finding_throttle::FindingThrottle;
 use super::findings::FindingsCollector;
 use super::health::Health;
+use super::letter_gate::LetterGate;
 use super::moment::Moment;
 use super::partitions::Partitions;
 use super::troubles::{Trouble, TroubleHistory, doubts, hidden_records, joined, partition_errors};
@@ -42,6 +43,7 @@ pub struct ReportedParts<'a> {
     pub partitions: &'a mut Partitions,
     pub checkpoints: &'a Checkpoints,
     pub findings: &'a FindingsCollector,
+    pub letters: &'a LetterGate,
     pub write_back: &'a mut WriteBack,
 }
 
@@ -83,6 +85,8 @@ impl Reporter {
             troubles.extend(self.history.trouble("streams", parts.findings.stream_problem(), now));
             self.history.log_staleness(is_stale, &troubles);
         }
+        self.status.set_letter_topic(parts.letters.report());
+        troubles.extend(self.history.trouble("dead letter topic", parts.letters.trouble(), now));
         let missing = self.report_missing_history();
         troubles.extend(self.history.trouble("missing history", missing, now));
         let writer = parts.write_back.writer();

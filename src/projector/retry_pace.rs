@@ -22,3 +22,22 @@ impl RetryPace {
         self.next = Some(now + Duration::from_secs(1) / RETRIES_A_SECOND * letters);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_letters_a_second_are_tried_at_the_most() {
+        let (mut pace, begin) = (RetryPace::default(), Instant::now());
+        let (mut letters, mut now) = (0, begin);
+        while now < begin + Duration::from_secs(5) {
+            if pace.is_free(now) {
+                pace.note(now, 50);
+                letters += 50;
+            }
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(letters, 5_000);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::codec::Framing;
 use crate::disk::DiskReserve;
-use crate::source::TopicNames;
+use crate::source::{LetterOutlet, TopicNames};
 use crate::store::DeadLetterBound;
 
 /// The settings of one projector.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub dead_letter_limit: u64,
     /// The most dead letters that the store keeps.
     pub dead_letters_max: DeadLetterBound,
+    /// The way to the dead letter topic, if there is one.
+    pub dead_letter_outlet: Option<LetterOutlet>,
     /// The store's directory.
     pub store_path: PathBuf,
     /// The free space that stays on the store's disk: with less, nothing more is read.

@@ -2,7 +2,7 @@
 //! less is no problem. But a topic of which many records are no events of its stream is the wrong topic, or its producers are
 //! wrong, and views stand still however live they look.
 
-use crate::codec;
+use crate::codec::{self, Framing};
 use crate::domain::record::Header;
 use crate::domain::{DeadLetter, Record, Topic};
 use crate::source::TopicNames;
@@ -22,6 +22,8 @@ const TRIED_MAX: u64 = 20;
 /// The three streams' counts.
 pub struct StreamQuality {
     topics: TopicNames,
+    /// The frames that the values of records may have.
+    framing: Framing,
     streams: [StreamCounts; 3],
 }
 
@@ -40,7 +42,12 @@ struct StreamCounts {
 impl StreamQuality {
     /// Begins with the dead letters that the store has of the last records of each partition, so that a restart forgets no
     /// problem.
-    pub fn new(reader: &Reader, checkpoint: &Checkpoint, topics: TopicNames) -> Result<StreamQuality, StoreError> {
+    pub fn new(
+        reader: &Reader,
+        checkpoint: &Checkpoint,
+        topics: TopicNames,
+        framing: Framing,
+    ) -> Result<StreamQuality, StoreError> {
         let mut streams = [StreamCounts::default(); 3];
         let origins = reader.origins()?;
         for (partition, held) in checkpoint {
@@ -52,7 +59,7 @@ impl StreamQuality {
             let not_understood = reader.dead_letters_among(topic, partition.partition, offsets)?;
             streams[topic as usize].note([records.saturating_sub(not_understood), not_understood]);
         }
-        Ok(StreamQuality { topics, streams })
+        Ok(StreamQuality { topics, framing, streams })
     }
 
     /// Counts some records of a stream: the number that were understood, and those that were not.
@@ -67,7 +74,7 @@ impl StreamQuality {
         for dead_letter in dead_letters {
             not_understood += 1;
             if stream.tried < TRIED_MAX {
-                stream.try_others(topic, dead_letter);
+                stream.try_others(topic, dead_letter, self.framing);
             }
         }
         stream.understood += understood;
@@ -151,17 +158,17 @@ impl StreamCounts {
         }
     }
 
-    fn try_others(&mut self, topic: Topic, dead_letter: &DeadLetter) {
+    fn try_others(&mut self, topic: Topic, dead_letter: &DeadLetter, framing: Framing) {
         self.tried += 1;
         for other in Topic::ALL.into_iter().filter(|other| *other != topic) {
-            if is_event_of(other, dead_letter) {
+            if is_event_of(other, dead_letter, framing) {
                 self.belong_to[other as usize] += 1;
             }
         }
     }
 }
 
-fn is_event_of(topic: Topic, dead_letter: &DeadLetter) -> bool {
+fn is_event_of(topic: Topic, dead_letter: &DeadLetter, framing: Framing) -> bool {
     let mut position = dead_letter.position;
     position.topic = topic;
     let headers: Vec<Header<'_>> =
@@ -169,5 +176,35 @@ fn is_event_of(topic: Topic, dead_letter: &DeadLetter) -> bool {
     let value = dead_letter.value.as_deref();
     // A null value means something in one stream only, whatever its key is.
     let record = Record { position, timestamp_millis: dead_letter.timestamp_millis, key: None, value, headers };
-    value.is_some() && codec::decode(&record).is_ok()
+    value.is_some() && codec::decode_framed(&record, framing).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TopicPartition;
+
+    // With frames that no other setting takes off, the letters of a wrong topic would be nobody's.
+    #[test]
+    fn letters_are_tried_as_events_of_other_streams_by_the_frames_that_are_configured() {
+        let pending =
+            br#"{"metadata":{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"},"jobId":"j","pending":{}}"#;
+        // An id of 8 bytes that begins as Confluent's frame does.
+        let value = [&[0, 0, 1, 0, 0, 0, 0, 0, 7][..], pending].concat();
+        let letter = DeadLetter {
+            position: TopicPartition::new(Topic::Optimizations, 0).at(1),
+            timestamp_millis: None,
+            key: None,
+            headers: Vec::new(),
+            value_len: value.len() as u64,
+            value: Some(value),
+            reason: String::new(),
+        };
+        assert!(is_event_of(Topic::Jobs, &letter, Framing::Apicurio));
+        assert!(!is_event_of(Topic::Jobs, &letter, Framing::Auto));
+        let (topics, streams) = (TopicNames::default(), [StreamCounts::default(); 3]);
+        let mut quality = StreamQuality { topics, framing: Framing::Apicurio, streams };
+        quality.count(Topic::Optimizations, 0, [&letter].into_iter());
+        assert_eq!((quality.streams[0].tried, quality.streams[0].belong_to), (1, [0, 1, 0]));
+    }
 }

@@ -14,6 +14,8 @@ mod fetch_errors;
 mod fetched_topics;
 pub mod inspection;
 mod known_topic;
+pub mod letter_reading;
+pub mod letter_topic;
 pub(crate) mod metadata;
 mod observer;
 pub mod producer;

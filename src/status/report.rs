@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::credentials::CredentialsReport;
 use super::findings::Findings;
 use super::kafka::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER, seconds};
+use super::letter_topic::LetterTopicReport;
 use super::missing_history::{self, MissingHistory};
 use super::publication::PublicationReport;
 use super::rebuild::{RebuildCounts, RebuildReport};
@@ -100,6 +101,8 @@ pub struct Report {
     pub dead_letters: u64,
     /// Number of dead letters of which only this count is left, since newer ones took their place.
     pub dead_letters_replaced: u64,
+    /// The state of the dead letter topic; `null` without `--dead-letter-topic`.
+    pub dead_letter_topic: Option<LetterTopicReport>,
     /// The sum over the partitions; `null` if the lag of any is not known.
     pub lag_records: Option<i64>,
     /// The greatest lag of a partition; `null` if the lag of any is not known.
@@ -152,6 +155,7 @@ impl Report {
             views: 0,
             dead_letters: 0,
             dead_letters_replaced: 0,
+            dead_letter_topic: None,
             lag_records: None,
             lag_seconds: None,
             last_error: None,

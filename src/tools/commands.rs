@@ -8,19 +8,17 @@ use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
 use super::context::ToolOutcome;
-use super::dispatch::perform;
+use super::dispatch::{ToolRequirements, perform};
 use super::tool::Tool;
 use super::{explain, generations, rebuild_text, snapshot};
 use crate::cli::Completion;
 use crate::config::{
-    ProjectionConfig, RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig,
-    SnapshotImportConfig, ToolConfig,
+    RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig, SnapshotImportConfig, ToolConfig,
 };
 use crate::data_dir;
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
 use crate::progress_display::ProgressDisplay;
-use crate::source::kafka::KafkaSettings;
 pub use dead_letters::run as dead_letters;
 pub use verify::run as verify;
 
@@ -126,15 +124,6 @@ pub fn import_snapshot(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyh
     Ok(Completion::Done)
 }
 
-/// The settings and the stop flag that a tool needs if no process serves the store.
-#[derive(Clone, Copy, Default)]
-struct ToolRequirements<'a> {
-    pub kafka: Option<&'a KafkaSettings>,
-    pub projection: Option<&'a ProjectionConfig>,
-    /// A flag that is set when the process is to stop.
-    pub stop: Option<&'a AtomicBool>,
-}
-
 fn show<T: DeserializeOwned>(
     config: &ToolConfig,
     tool: &Tool,
@@ -159,7 +148,7 @@ fn perform_with_progress(
 ) -> anyhow::Result<ToolOutcome> {
     let is_stopping = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
     let mut display = ProgressDisplay::new(progress_as_json);
-    let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
+    let outcome = perform(&config.data_dir, tool, needs, &mut |progress| {
         display.show(&progress);
         if is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

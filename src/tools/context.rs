@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::codec::Framing;
 use crate::generation::Engine;
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -28,10 +29,12 @@ pub struct ToolContext {
     pub topics: TopicNames,
     /// Returns the bounds of each partition on the broker, if they are known.
     pub bounds: Box<dyn Fn() -> Option<TopicBounds>>,
-    /// True if requests are answered from the store meanwhile.
-    pub is_served: bool,
     /// The settings of the cluster, if they are known.
     pub kafka: Option<KafkaSettings>,
+    /// The frames that the values of records may have.
+    pub framing: Framing,
+    /// True if requests are answered from the store meanwhile.
+    pub is_served: bool,
     /// The engine that keeps the store up to date, if any does.
     pub engine: Option<Arc<Engine>>,
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::context::{ToolContext, ToolOutcome};
+use crate::codec;
 use crate::data_dir;
 use crate::dead_letters::{
     DeadLetterEntry, Excerpt, LetterSelection, SelectionError, each_selected, excerpt, list, parse_id,
@@ -26,9 +27,9 @@ use crate::source::TopicNames;
 use crate::source::archive;
 
 /// Number of letters that are asked for at once, so that the progress shows and an end is noticed soon.
-const LETTERS_A_REQUEST: usize = 500;
+pub(super) const LETTERS_A_REQUEST: usize = 500;
 /// The most letters that a result names.
-const NAMED_MAX: usize = 100;
+pub(super) const NAMED_MAX: usize = 100;
 
 /// A dead letter in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,12 @@ pub struct LettersDone {
     pub gone: u64,
     /// The ids that name no letter.
     pub missing: Vec<String>,
+    /// Number of records of a dead letter topic that are no letters which can be tried.
+    #[serde(default)]
+    pub unusable: u64,
+    /// The first of those, each with the reason.
+    #[serde(default)]
+    pub not_tried: Vec<RefusedLetter>,
     /// True if it was ended before all were done.
     pub interrupted: bool,
 }
@@ -118,6 +125,7 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
             "there is no dead letter {id}: it was understood, tried again with success, discarded, or replaced by newer ones"
         );
     };
+    let place = if letter.is_whole() { codec::error_place(&letter.record(), access.framing) } else { None };
     ToolOutcome::new(&LetterDetails {
         entry: DeadLetterEntry::of(&letter, topics),
         headers: letter
@@ -127,7 +135,7 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
                 (name.clone(), value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()))
             })
             .collect(),
-        value: letter.value.as_ref().map(|value| excerpt(value, &letter.reason)),
+        value: letter.value.as_ref().map(|value| excerpt(value, &letter.reason, place)),
     })
 }
 
@@ -150,10 +158,10 @@ pub fn act(
         match &access.engine {
             Some(engine) => act_in_slices(engine, &topics, action, positions, &mut done, watch)?,
             None => {
-                let data_dir = access.data_dir.clone();
+                let (data_dir, framing) = (access.data_dir.clone(), access.framing);
                 // It is opened again, to be written to.
                 drop(access);
-                done.add(at_rest(&data_dir, task(action, positions))?, &topics);
+                done.add(at_rest(&data_dir, framing, task(action, positions))?, &topics);
             }
         }
     }
@@ -211,9 +219,9 @@ pub fn resume(access: ToolContext, topic: Option<&str>) -> anyhow::Result<ToolOu
     let outcome = match &access.engine {
         Some(engine) => engine.about_dead_letters(task)?,
         None => {
-            let data_dir = access.data_dir.clone();
+            let (data_dir, framing) = (access.data_dir.clone(), access.framing);
             drop(access);
-            at_rest(&data_dir, task)?
+            at_rest(&data_dir, framing, task)?
         }
     };
     let partitions: Vec<String> =
@@ -278,7 +286,7 @@ fn export_line(letter: &DeadLetter, topics: &TopicNames) -> anyhow::Result<Vec<u
 }
 
 impl LettersDone {
-    fn add(&mut self, outcome: LetterOutcome, topics: &TopicNames) {
+    pub(super) fn add(&mut self, outcome: LetterOutcome, topics: &TopicNames) {
         let LetterOutcome { folded, refused, gone, discarded, resumed: _ } = outcome;
         self.folded += folded;
         self.gone += gone;

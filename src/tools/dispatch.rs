@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -13,6 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use super::context::{CACHE_BYTES, ToolContext, ToolOutcome};
 use super::host::ToolMessage;
 use super::tool::{Tool, run};
+use crate::codec::Framing;
 use crate::config::ProjectionConfig;
 use crate::control;
 use crate::data_dir::{self, DataDirError, DataDirLock, GenerationManifest};
@@ -33,13 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a tool on a data directory, here or in the process that holds it.
-/// `kafka` has the settings of the cluster with the topics, and `projection` those of a projector. Both are used only if no
-/// process serves the store and the tool needs them.
+/// What it needs is used only if no process serves the store.
 pub fn perform(
     data_dir: &Path,
     tool: &Tool,
-    kafka: Option<&KafkaSettings>,
-    projection: Option<&ProjectionConfig>,
+    needs: ToolRequirements<'_>,
     watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let begin = Instant::now();
@@ -50,9 +50,9 @@ pub fn perform(
                 ToolReply::NotYet(reason) => reason,
             },
             ToolHost::Nobody(hold) => {
-                return match projection.filter(|_| tool.needs_engine()) {
+                return match needs.projection.filter(|_| tool.needs_engine()) {
                     Some(projection) => run_with_engine(tool, projection, &hold, watch),
-                    None => run_here(data_dir, tool, kafka, &hold, watch),
+                    None => run_here(data_dir, tool, needs, &hold, watch),
                 };
             }
             ToolHost::Silent => {
@@ -65,6 +65,19 @@ pub fn perform(
         }
         std::thread::sleep(ASK_EVERY);
     }
+}
+
+/// The settings and the stop flag that a tool needs if no process serves the store.
+#[derive(Clone, Copy, Default)]
+pub struct ToolRequirements<'a> {
+    /// The settings of the cluster with the topics.
+    pub kafka: Option<&'a KafkaSettings>,
+    /// The settings of a projector.
+    pub projection: Option<&'a ProjectionConfig>,
+    /// The frames that the values of records may have.
+    pub framing: Framing,
+    /// A flag that is set when the process is to stop.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// The process that a tool is to run in.
@@ -95,12 +108,12 @@ fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
 }
 
 /// The last message of a process that ran a tool, unless it failed.
-enum ToolReply {
+pub(super) enum ToolReply {
     Done(ToolOutcome),
     NotYet(String),
 }
 
-fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolReply> {
+pub(super) fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolReply> {
     let mut reply = None;
     control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
         Ok(ToolMessage::Progress(progress)) => watch(progress),
@@ -130,7 +143,7 @@ fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow
 fn run_here(
     data_dir: &Path,
     tool: &Tool,
-    kafka: Option<&KafkaSettings>,
+    ToolRequirements { kafka, framing, .. }: ToolRequirements<'_>,
     _hold: &DataDirLock,
     watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
@@ -140,8 +153,9 @@ fn run_here(
         reader: Err(DataDirError::Missing { path: data_dir.to_owned() }.into()),
         topics: TopicNames::default(),
         bounds: Box::new(|| None),
-        is_served: false,
         kafka: kafka.cloned(),
+        framing,
+        is_served: false,
         engine: None,
     };
     let access = match store::open_existing(data_dir, CACHE_BYTES) {
@@ -179,8 +193,9 @@ fn run_with_engine(
             .ok_or_else(|| DataDirError::Missing { path: projection.data_dir.clone() }.into()),
         topics: projection.kafka.topics.clone(),
         bounds: Box::new(|| None),
-        is_served: false,
         kafka: Some(projection.kafka.clone()),
+        framing: projection.framing,
+        is_served: false,
         engine: Some(engine.clone()),
     };
     let outcome = run(tool, access, watch);

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{ToolContext, ToolOutcome};
 use super::dead_letters::LetterAction;
-use super::{accept_loss, dead_letters, explain, generations, rebuild, snapshot, verify, views};
+use super::{
+    accept_loss, dead_letters, explain, generations, letter_topic, position, rebuild, snapshot, verify, views,
+};
 use crate::codec::published_view::ViewsFormat;
 use crate::dead_letters::LetterSelection;
 use crate::disk::DiskReserve;
@@ -24,6 +26,8 @@ pub enum Tool {
     },
     /// Verifies the store.
     Verify,
+    /// Returns the position of the store.
+    Position,
     /// Compares a topic of views with the store.
     VerifyViews {
         /// The name of the topic.
@@ -87,6 +91,13 @@ pub enum Tool {
         /// The choice of the dead letters.
         selection: LetterSelection,
     },
+    /// Decodes the dead letters of a dead letter topic again, and folds what is understood.
+    DeadLetterRetryTopic {
+        /// The name of the topic.
+        from_topic: String,
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+    },
     /// Removes dead letters.
     DeadLetterDiscard {
         /// The choice of the dead letters.
@@ -141,6 +152,7 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
     match tool {
         Tool::Explain { id } => explain::explain(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
+        Tool::Position => position::position(&access),
         Tool::VerifyViews { topic, format } => views::compare(&access, topic, *format, watch),
         Tool::Generations => generations::list(&access),
         Tool::AcceptLoss => accept_loss::accept(access),
@@ -156,6 +168,9 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
         Tool::DeadLetterList { selection } => dead_letters::grouped(&access, selection),
         Tool::DeadLetterShow { id } => dead_letters::show(&access, id),
         Tool::DeadLetterRetry { selection } => dead_letters::act(access, LetterAction::Retry, selection, watch),
+        Tool::DeadLetterRetryTopic { from_topic, selection } => {
+            letter_topic::retry(access, from_topic, selection, watch)
+        }
         Tool::DeadLetterDiscard { selection } => {
             dead_letters::act(access, LetterAction::Discard, selection, watch)
         }

@@ -1,19 +1,29 @@
 //! A topic of which too much is not understood stops, goes on when it is told to, and skips nothing, however often it is killed.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::domain::{Event, Topic};
+use optview::domain::{Event, NamedPartition, Topic};
+use optview::source::TopicNames;
+use optview::source::kafka::KafkaSettings;
+use optview::source::kafka::letter_reading::read_letters;
+use optview::source::returned_letter;
 use optview::synthetic::{History, HistorySettings};
 use serde_json::Value;
 
 use crate::Test;
-use crate::cluster::{PutRecord, put};
+use crate::cluster::{PutRecord, create_topic, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::{Report, Server};
 use crate::visible_views::VisibleViews;
 
-pub const TESTS: &[Test] = &[test!(a_topic_of_garbage_stops_and_goes_on_when_it_is_told_to, Broker)];
+pub const TESTS: &[Test] = &[
+    test!(a_topic_of_garbage_stops_and_goes_on_when_it_is_told_to, Broker),
+    test!(dead_letters_go_to_a_topic_of_their_own_and_come_back_from_it, Broker),
+];
 
 const GARBAGE: usize = 2_000;
 const LIMIT: u64 = 300;
@@ -21,6 +31,18 @@ const ARGUMENTS: [&str; 2] = ["--dead-letter-limit", "300"];
 
 fn has_stopped(report: &Report) -> bool {
     report.partitions.iter().filter(|held| held.state == "stopped").count() == 3
+}
+
+/// The values of the letters of a topic by the positions that they come from.
+fn letters_of(rig: &Rig, topic: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut letters = BTreeMap::new();
+    read_letters(&rig.settings, topic, &mut |record, _| {
+        let letter = returned_letter(record, &rig.settings.topics).expect("a letter of optview's");
+        letters.insert(rig.settings.topics.offset(letter.position), letter.value.expect("a value"));
+        ControlFlow::Continue(())
+    })
+    .expect("a topic that can be read");
+    letters
 }
 
 /// Runs a command under `dead-letters`, and gives its answer.
@@ -81,4 +103,81 @@ fn a_topic_of_garbage_stops_and_goes_on_when_it_is_told_to(rig: &Rig) {
     assert!(ended.success());
     let server = Server::start(rig, &ARGUMENTS);
     assert_eq!(server.wait_until_all_is_kept(rig).dead_letters, 0);
+}
+
+fn dead_letters_go_to_a_topic_of_their_own_and_come_back_from_it(rig: &Rig) {
+    let mut history = History::new(HistorySettings { optimizations: 100, runs: 2, ..HistorySettings::default() });
+    let events: Vec<Event<'static>> = history.by_ref().collect();
+    // Each third event is in a frame, and is not understood at first.
+    let mut framed = 0_u64;
+    let records: Vec<PutRecord> = events
+        .iter()
+        .enumerate()
+        .map(|(number, event)| {
+            let mut value = Vec::new();
+            encode(event, Encoding::Json, &mut value);
+            if number % 3 == 0 {
+                framed += 1;
+                value.splice(0..0, [0, 0, 0, 3, 9]);
+            }
+            PutRecord::new(event.body.topic(), key(event), value)
+        })
+        .collect();
+    rig.create_topics(3);
+    put(rig, &records);
+    let topic = format!("{}-letters", rig.settings.topics.get(Topic::Jobs));
+    let arguments = ["--framing", "none", "--dead-letter-topic", &topic];
+    // The topic is not there: all is read, and no checkpoint passes the letters.
+    let server = Server::start(rig, &arguments);
+    server.wait_for("all is read", |report| report.state == "live" && report.dead_letters == framed);
+    let report = server.wait_for("it says what waits", |report| {
+        let error = report.last_error.as_deref().unwrap_or_default();
+        error.contains(&format!("{framed} dead letters wait for the topic `{topic}`"))
+    });
+    assert!(report.records_kept() < report.records_read(), "{report:?}");
+    server.kill();
+    let letters_rig = Rig {
+        own_broker: None,
+        settings: KafkaSettings {
+            topics: TopicNames::new(topic.clone(), "none-1".to_owned(), "none-2".to_owned()),
+            ..rig.settings.clone()
+        },
+        directory: tempfile::tempdir().expect("a directory"),
+    };
+    create_topic(&letters_rig, Topic::Optimizations, 2);
+    let server = Server::start(rig, &arguments);
+    let report = server.wait_until_all_is_kept(rig);
+    assert_eq!((report.dead_letters, report.records_kept()), (framed, report.records_read()));
+    let written = letters_of(rig, &topic);
+    assert_eq!(written.len() as u64, framed);
+    let listed = letters(rig, &["list"]);
+    let newest = listed["groups"][0]["newest"]["id"].as_str().expect("an id");
+    assert!(written[newest].starts_with(&[0, 0, 0, 3, 9]), "{newest}");
+    // A restart writes none of them again.
+    server.kill();
+    let server = Server::start(rig, &arguments);
+    server.wait_until_all_is_kept(rig);
+    assert_eq!(letters(rig, &["discard", "--all"])["discarded"], framed);
+    let (ended, _) = server.stop();
+    assert!(ended.success());
+    // They come back from the topic, by the frames that are given: at rest some, and then all beside an instance, and once more.
+    let jobs = rig.settings.topics.get(Topic::Jobs);
+    let done = letters(rig, &["retry", "--from-topic", &topic, "--topic", jobs]);
+    assert_eq!((&done["refused"], &done["unusable"]), (&Value::from(0), &Value::from(0)), "{done}");
+    assert!(done["folded"].as_u64().is_some_and(|folded| folded > 0 && folded < framed), "{done}");
+    let server = Server::start(rig, &["--dead-letter-topic", &topic]);
+    server.wait_until_live();
+    for _ in 0..2 {
+        let done = letters(rig, &["retry", "--from-topic", &topic]);
+        assert_eq!((&done["folded"], &done["unusable"]), (&done["chosen"], &Value::from(0)), "{done}");
+        assert!(done["folded"].as_u64() >= Some(framed), "{done}");
+        VisibleViews::of(&server).check_counts(history.expectation());
+    }
+    // A record that is no letter is named.
+    put(&letters_rig, &[PutRecord::new(Topic::Optimizations, "key", "{}").to(1)]);
+    let done = letters(rig, &["retry", "--from-topic", &topic]);
+    assert_eq!(done["unusable"], 1, "{done}");
+    let id = done["not_tried"][0]["id"].as_str().expect("an id");
+    assert!(id.starts_with(&NamedPartition::new(topic.as_str(), 1).to_string()), "{done}");
+    assert_eq!(letters(rig, &["list"])["total"], 0);
 }

@@ -137,6 +137,7 @@ fn each_fault_is_found_by_its_check_alone() {
     for (arguments, wrong) in [
         (&["--topic-jobs", "nowhere"][..], "topic nowhere".to_owned()),
         (&["--listen", &address], format!("address {address}")),
+        (&["--dead-letter-topic", "nowhere"], "topic nowhere".to_owned()),
         (&["--admin-listen", "192.0.2.1:9180"], "address 192.0.2.1:9180".to_owned()),
         (&["--min-free-disk", "1000000TiB"], format!("data_dir {}", world.data_dir().display())),
         (&["--from-snapshot", none.to_str().unwrap()], "store".to_owned()),
@@ -236,8 +237,22 @@ fn beside_a_running_serve_what_that_has_taken_is_not_wrong() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let answer = world.check(&[&addresses[..], &["--json"]].concat());
+    // Its position is compared with the topics, which end before it in another cluster.
+    let other = World::new();
+    let elsewhere = other.settings.brokers.as_str();
+    world.put(Topic::Jobs, "j", "{}");
+    let begin = Instant::now();
+    let compared = loop {
+        let compared = world.check(&[&addresses[..], &["--json", "--brokers", elsewhere]].concat());
+        if compared.code == Some(3) || begin.elapsed() > Duration::from_secs(60) {
+            break compared;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
     serve.kill().unwrap();
     serve.wait().unwrap();
+    let wrong = compared.with_verdict("wrong");
+    assert!(wrong.contains(&"store".to_owned()) || wrong.contains(&"cluster".to_owned()), "{}", compared.stdout);
     assert_eq!((answer.code, answer.with_verdict("wrong")), (Some(0), Vec::new()), "{}", answer.stdout);
     let taken = answer
         .findings()

@@ -3,4 +3,6 @@
 
 mod shelf;
 #[cfg(target_os = "linux")]
+mod sixty_kinds;
+#[cfg(target_os = "linux")]
 mod workflow;

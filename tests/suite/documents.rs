@@ -180,6 +180,24 @@ fn benches_are_built_as_what_is_deployed() {
     assert!(document("deploy/Dockerfile").contains("bash deploy/build "));
 }
 
+/// The engines that take published views are tried with the broker of the same version.
+#[test]
+fn all_that_is_of_kafka_has_one_version() {
+    let files = ["tests/kafka/pom.xml", "deploy/connect/pom.xml", "deploy/streams/pom.xml"];
+    let versions: Vec<String> = files.into_iter().flat_map(|file| kafka_versions(&document(file))).collect();
+    assert!(versions.len() >= files.len(), "{versions:?}");
+    assert!(versions.iter().all(|version| *version == versions[0]), "{versions:?}");
+}
+
+/// Returns the versions of the dependencies of a `pom.xml` that are Kafka's.
+fn kafka_versions(pom: &str) -> Vec<String> {
+    let dependencies = pom.split("<dependency>").skip(1);
+    let of_kafka =
+        dependencies.filter(|text| text.trim_start().starts_with("<groupId>org.apache.kafka</groupId>"));
+    let rests = of_kafka.filter_map(|text| text.split_once("<version>"));
+    rests.filter_map(|(_, rest)| Some(rest.split_once("</version>")?.0.to_owned())).collect()
+}
+
 fn metrics_in(text: &str, quote: char) -> Vec<String> {
     let quoted = text.split(quote).filter(|word| word.starts_with("optview_"));
     quoted

@@ -71,6 +71,13 @@ impl World {
         producer.finish().unwrap();
     }
 
+    /// Puts records on the topics, each with its key.
+    pub fn put_values<'a>(&self, records: impl Iterator<Item = (Topic, &'a str, &'a [u8])>) {
+        let mut producer = self.producer();
+        records.for_each(|(topic, key, value)| producer.send(topic, key, Some(value)).unwrap());
+        producer.finish().unwrap();
+    }
+
     /// Puts so many records on the topic of jobs that nobody can understand.
     pub fn put_garbage(&self, count: usize) {
         let mut producer = self.producer();

@@ -205,3 +205,30 @@ fn a_file_that_cannot_be_judged_says_what_to_give() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/events"), "{missing:?}");
 }
+
+// What a producer chose is quoted on the line that it belongs to, and changes no other.
+#[test]
+fn line_ends_and_escapes_in_what_producers_chose_begin_no_line_and_reach_no_terminal() {
+    let forged = "o\n1 events: 1 understood, 0 of them doubtful; 0 refused\u{1b}[2J";
+    let metadata = json!({"eventId": "e", "occurredAt": "2026-03-01T09:00:00Z", "sequence": "1"});
+    let mut created = json!({"metadata": metadata, "optimizationId": forged, "created": {"organizationId": "a", "projectId": "b"}});
+    created["created"][forged] = json!(1);
+    let mut refused = json!({"metadata": metadata, "optimizationId": "o"});
+    refused[forged] = json!({});
+    let file = format!("{created}\n{refused}\n");
+    let answer = validate(file.as_bytes(), &["--topic", "optimizations"]);
+    assert_eq!(answer.code, Some(3));
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    let begins = [
+        "line 1: understood",
+        "    unknown_field",
+        "line 2: refused",
+        "    unknown_field",
+        "2 events: 1 understood",
+    ];
+    assert_eq!(lines.len(), begins.len(), "{}", answer.stdout);
+    for (line, begin) in lines.iter().zip(begins) {
+        assert!(line.starts_with(begin), "{line}");
+    }
+    assert!(!answer.stdout.contains('\u{1b}') && answer.stdout.contains("o\\u{a}1 events"), "{}", answer.stdout);
+}

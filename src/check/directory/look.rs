@@ -1,7 +1,9 @@
 //! Looks at a data directory. It makes no file and no directory, and opens the store only while it holds the directory's lock.
 
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{DirectoryFacts, Holder, StoreFacts, StoreState};
 use crate::control;
@@ -9,14 +11,17 @@ use crate::data_dir::{self, GenerationManifest};
 use crate::disk::{self, DiskReserve, LockError};
 use crate::domain::Topic;
 use crate::store;
+use crate::tools::ask_position;
 
 /// Size in bytes of the store's pages that are held in memory while its position is read.
 const CACHE_BYTES: u64 = 16 << 20;
+/// The longest time that a process that serves the store may take to tell its position.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Returns the facts about a data directory. `snapshot` is the file that a store is to be made of if there is none.
 pub fn look(path: &Path, reserve: DiskReserve, snapshot: Option<&Path>) -> DirectoryFacts {
-    let (holder, lock) = holder(path);
-    let store = store(path, snapshot, &holder);
+    let (holder, lock, server) = holder(path);
+    let store = store(path, snapshot, &holder, server);
     drop(lock);
     DirectoryFacts {
         filesystem: disk::filesystem_kind(path).map_err(|error| error.to_string()),
@@ -36,25 +41,30 @@ fn ownership(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("files cannot be made there: {error}{}", disk::permission_remedy(path, &error)))
 }
 
-/// Returns the process that has the directory, and the lock if none does and there is one to be taken.
-fn holder(path: &Path) -> (Holder, Option<File>) {
+/// Returns the process that has the directory; the lock if none does and there is one to be taken; and a connection to a process that
+/// serves it.
+fn holder(path: &Path) -> (Holder, Option<File>, Option<UnixStream>) {
     match control::connect(path) {
-        Ok(Some(_)) => return (Holder::Server, None),
+        Ok(Some(server)) => return (Holder::Server, None, Some(server)),
         Ok(None) => {}
-        Err(error) => return (Holder::Unknown(format!("control.sock cannot be connected to: {error}")), None),
+        Err(error) => {
+            return (Holder::Unknown(format!("control.sock cannot be connected to: {error}")), None, None);
+        }
     }
     let lock = path.join("LOCK");
     if !lock.exists() {
-        return (Holder::Nobody, None);
+        return (Holder::Nobody, None, None);
     }
     match disk::lock_file(&lock) {
-        Ok(file) => (Holder::Nobody, Some(file)),
-        Err(LockError::Held) => (Holder::Other, None),
-        Err(LockError::Io { doing, error }) => (Holder::Unknown(format!("cannot {doing} LOCK: {error}")), None),
+        Ok(file) => (Holder::Nobody, Some(file), None),
+        Err(LockError::Held) => (Holder::Other, None, None),
+        Err(LockError::Io { doing, error }) => {
+            (Holder::Unknown(format!("cannot {doing} LOCK: {error}")), None, None)
+        }
     }
 }
 
-fn store(path: &Path, snapshot: Option<&Path>, holder: &Holder) -> StoreState {
+fn store(path: &Path, snapshot: Option<&Path>, holder: &Holder, server: Option<UnixStream>) -> StoreState {
     let generation = match data_dir::current(path) {
         Ok(Some(generation)) => generation,
         Ok(None) => {
@@ -70,6 +80,17 @@ fn store(path: &Path, snapshot: Option<&Path>, holder: &Holder) -> StoreState {
         topics: (!manifest.topics.is_empty()).then(|| Topic::ALL.map(|topic| manifest.topic(topic))),
         ..StoreFacts::default()
     };
+    if let Some(server) = server {
+        return StoreState::There(match ask_position(server, ANSWER_WITHIN) {
+            Ok(position) => StoreFacts {
+                checkpoint: position.checkpoint(),
+                topics: position.topics.or(facts.topics),
+                cluster: position.cluster,
+                ..facts
+            },
+            Err(why) => StoreFacts { unknown_position: Some(why), ..facts },
+        });
+    }
     if *holder != Holder::Nobody {
         return StoreState::There(facts);
     }

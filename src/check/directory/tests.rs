@@ -28,6 +28,7 @@ fn store_at(next_offset: i64) -> StoreFacts {
         topics: Some(Topic::ALL.map(|topic| topic.default_name().to_owned())),
         cluster: Some("abc".to_owned()),
         checkpoint: [(NamedPartition::new("jobs", 0), held)].into(),
+        unknown_position: None,
     }
 }
 

@@ -38,6 +38,17 @@ fn record(topic: Topic, partition: i32, millis: i64) -> OwnedRecord {
     }
 }
 
+#[test]
+fn a_topic_that_takes_no_dead_letters_is_wrong() {
+    let leaderless = PartitionAnswer { has_leader: false, ..partition(1) };
+    let there = |partitions| TopicAnswer::There { id: None, partitions };
+    assert_eq!(of_letter_topic(&there(vec![partition(0)])).verdict, Verdict::Right);
+    let failed = TopicAnswer::Failed(error(RequestErrorKind::Authorization));
+    for held in [there(vec![partition(0), leaderless]), TopicAnswer::Missing, failed] {
+        assert_eq!(of_letter_topic(&held).verdict, Verdict::Wrong, "{held:?}");
+    }
+}
+
 /// A cluster of three brokers and three topics of two partitions each with which nothing is wrong.
 struct World {
     answer: ClusterAnswer,

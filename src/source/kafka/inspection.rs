@@ -76,6 +76,15 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
     })
 }
 
+/// Asks for the topic that dead letters are written to.
+pub fn inspect_letter_topic(settings: &KafkaSettings, group_id: &str, name: &str) -> TopicAnswer {
+    let client: Result<QueryClient, KafkaError> =
+        consumer_config(settings, group_id).create_with_context(ErrorContext::default()).map(QueryClient::new);
+    let answer =
+        client.and_then(|client| Ok(topic_of(&client.fetch_metadata(Some(name), FIRST_ANSWER_WITHIN)?, name)));
+    answer.unwrap_or_else(|error| TopicAnswer::Failed(RequestError::of(&error, &ErrorContext::default())))
+}
+
 /// Waits until the reason for a failed connection has been reported. Reports come only while a client is polled.
 fn await_reason(client: &QueryClient) {
     let begin = Instant::now();

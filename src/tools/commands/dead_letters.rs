@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{ToolRequirements, show};
 use crate::cli::Completion;
-use crate::config::{ChosenLettersConfig, DeadLettersConfig, LetterFilter};
+use crate::config::{ChosenLettersConfig, DeadLettersConfig, LetterFilter, RetryConfig};
 use crate::dead_letters::LetterSelection;
 use crate::tools::dead_letters_text as text;
 use crate::tools::tool::Tool;
@@ -20,8 +20,16 @@ pub fn run(config: &DeadLettersConfig, stop: &AtomicBool) -> anyhow::Result<Comp
         DeadLettersConfig::Show(config) => {
             show(&config.tool, &Tool::DeadLetterShow { id: config.id.clone() }, needs, text::show)
         }
-        DeadLettersConfig::Retry(ChosenLettersConfig { ids, filter, tool, .. }) => {
-            show(tool, &Tool::DeadLetterRetry { selection: selection(ids, filter) }, needs, text::retried)
+        DeadLettersConfig::Retry(RetryConfig { chosen, from_topic, framing, kafka }) => {
+            let ChosenLettersConfig { ids, filter, tool, .. } = chosen;
+            let (selection, needs) = (selection(ids, filter), ToolRequirements { framing: *framing, ..needs });
+            match from_topic.clone() {
+                None => show(tool, &Tool::DeadLetterRetry { selection }, needs, text::retried),
+                Some(from_topic) => {
+                    let needs = ToolRequirements { kafka: kafka.as_ref(), ..needs };
+                    show(tool, &Tool::DeadLetterRetryTopic { from_topic, selection }, needs, text::retried)
+                }
+            }
         }
         DeadLettersConfig::Discard(ChosenLettersConfig { ids, filter, tool, .. }) => {
             show(tool, &Tool::DeadLetterDiscard { selection: selection(ids, filter) }, needs, text::discarded)

@@ -12,6 +12,7 @@ use super::super::verify;
 use super::super::views;
 use super::{ToolRequirements, perform_with_progress, show};
 use crate::cli::Completion;
+use crate::codec::Framing;
 use crate::config::VerifyConfig;
 use crate::output;
 use crate::store::verify::{NAMED, VerifyReport};
@@ -20,8 +21,12 @@ use crate::store::verify::{NAMED, VerifyReport};
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let VerifyConfig { tool, against_log, projection, max_rate, against_views, views_format } = config;
     let projection = projection.as_ref();
-    let needs =
-        ToolRequirements { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
+    let needs = ToolRequirements {
+        kafka: projection.map(|projection| &projection.kafka),
+        projection,
+        framing: projection.map_or_else(Framing::default, |projection| projection.framing),
+        stop: Some(stop),
+    };
     if let Some(topic) = against_views {
         let compared = Tool::VerifyViews { topic: topic.clone(), format: *views_format };
         return show(tool, &compared, needs, views::text);

@@ -55,6 +55,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
         "generation",
         &[
             "config",
+            "codec",
             "data_dir",
             "disk",
             "domain",
@@ -135,12 +136,12 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("archive", &["cli", "config", "data_dir", "domain", "output", "progress", "progress_display", "source"]),
     ("history", &["config", "codec", "domain", "output", "progress", "progress_display", "source"]),
-    ("validate", &["cli", "config", "codec", "domain", "output", "source"]),
+    ("validate", &["cli", "config", "codec", "domain", "output", "source", "terminal"]),
     (
         "check",
         &[
             "cli", "config", "codec", "control", "data_dir", "disk", "domain", "output", "process", "source",
-            "store", "terminal", "validate",
+            "store", "terminal", "tools", "validate",
         ],
     ),
     ("demo", &["config", "serve", "codec", "disk", "domain", "output", "source", "store", "synthetic"]),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use optview::codec::stored_record;
+use optview::dead_letters::{self, LetterSelection, PageRequest};
 use optview::domain::{Commit, DeadLetter, PartitionOffset, Topic};
+use optview::source::TopicNames;
 use optview::store::{DeadLetterBound, OpenStore, Reader, Writer};
 use proptest::prelude::*;
 
@@ -205,4 +207,64 @@ fn records_without_a_time_count_as_the_oldest() {
     assert_eq!(positions(&writer.reader()), kept);
     assert_eq!(kept.first().unwrap().topic, Topic::Jobs);
     writer.finish().unwrap();
+}
+
+#[test]
+fn ten_thousand_kinds_are_a_thousand_groups_and_one_of_the_rest_and_no_letter_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    let letters = (0..10_000).map(|offset| {
+        let name: String = offset.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+        DeadLetter { reason: format!("event: none is set; there is `{name}`"), ..letter(0, offset, offset, 10) }
+    });
+    put(&writer, 1, letters.collect());
+    let long_key = DeadLetter { key: Some(vec![b'k'; 60_000]), ..letter(1, 0, 0, 10) };
+    put(&writer, 2, vec![long_key]);
+    let (reader, topics) = (writer.reader(), TopicNames::default());
+    let listed = dead_letters::list(&reader, &topics, &LetterSelection::default()).unwrap();
+    assert_eq!((listed.count, listed.groups.len()), (10_001, 1_001));
+    assert_eq!(listed.groups.iter().map(|group| group.count).sum::<u64>(), 10_001);
+    assert_eq!((listed.groups[0].kind.as_str(), listed.groups[0].count), ("of other kinds", 9_001));
+    // A key is shown as far as an id could be one.
+    let request =
+        PageRequest { limit: 2, after: Some(letter(0, 9_999, 0, 0).position), topic: None, reason: None };
+    let page = dead_letters::page(&reader, &topics, &request, 10_001).unwrap();
+    assert_eq!(page.dead_letters[0].key.as_ref().map(String::len), Some(1_024));
+    writer.finish().unwrap();
+}
+
+#[test]
+fn the_newest_of_a_group_was_written_last_and_what_is_chosen_has_all_that_was_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    let ages = [3, 9, 1];
+    let letters = ages.iter().zip(0..).map(|(age, offset)| DeadLetter {
+        reason: if offset == 2 { "it is another" } else { "it is no event" }.to_owned(),
+        ..letter(0, offset, *age, 10)
+    });
+    put(&writer, 1, letters.collect());
+    let (reader, topics) = (writer.reader(), TopicNames::default());
+    let list = |selection: &LetterSelection| dead_letters::list(&reader, &topics, selection).unwrap();
+    let listed = list(&LetterSelection::default());
+    assert_eq!(listed.groups.iter().map(|group| group.newest.offset).collect::<Vec<_>>(), [1, 2]);
+    let ids = vec!["jobs/0@0".to_owned(), "jobs/0@2".to_owned(), "jobs/0@7".to_owned()];
+    let chosen = LetterSelection { ids, reason: Some("another".to_owned()), ..LetterSelection::default() };
+    let listed = list(&chosen);
+    assert_eq!((listed.count, listed.groups[0].newest.offset), (1, 2));
+    assert_eq!(listed.missing, ["jobs/0@7"]);
+    let request = PageRequest { limit: 5, after: None, topic: None, reason: Some("another".to_owned()) };
+    let page = dead_letters::page(&reader, &topics, &request, 3).unwrap();
+    assert_eq!(page.dead_letters.iter().map(|entry| entry.offset).collect::<Vec<_>>(), [2]);
+    let request = PageRequest { topic: Some(Topic::Optimizations), reason: None, ..request };
+    assert_eq!(dead_letters::page(&reader, &topics, &request, 3).unwrap().dead_letters, []);
+    writer.finish().unwrap();
+    drop(reader);
+    // An age that a crash has left without its letter goes at the next start.
+    let db = fixtures::open_database(directory.path());
+    let stale = [&[0_u8; 8][..], &[1], &7_i32.to_be_bytes(), &7_i64.to_be_bytes()].concat();
+    db.open_tree("dead-letter-ages").unwrap().insert(stale, &[]).unwrap();
+    drop(db);
+    open_bounded(directory.path(), DeadLetterBound::default()).finish().unwrap();
+    let db = fixtures::open_database(directory.path());
+    assert_eq!(db.open_tree("dead-letter-ages").unwrap().len(), 3);
 }

@@ -13,12 +13,12 @@ use crate::fixtures;
 use crate::program::{Program, World, after, next_line};
 
 /// A directory with a store whose letters are changed by tools.
-struct Letters {
+pub struct Letters {
     data_dir: PathBuf,
 }
 
 impl Letters {
-    fn of(world: &World) -> Letters {
+    pub fn of(world: &World) -> Letters {
         Letters { data_dir: world.directory.path().join("data") }
     }
 
@@ -29,7 +29,7 @@ impl Letters {
     }
 
     /// Runs a command with `--json`, and gives its exit code and its answer.
-    fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+    pub fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["--json"]].concat());
         let answer = serde_json::from_slice(&output.stdout);
         let answer = answer.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -201,6 +201,11 @@ fn mistakes_are_named() {
         assert!(letters.failure(&["retry", id], 1).contains("TOPIC/PARTITION@OFFSET"), "{id}");
     }
     assert!(letters.failure(&["show", "jobs/0@1"], 1).contains("there is no dead letter jobs/0@1"));
+    let from = |topic: &str| letters.failure(&["retry", "--from-topic", topic], 1);
+    assert!(from("jobs").contains("is one of the topics that the store is built from"));
+    assert!(from("letters").contains("give --brokers"));
+    let why = letters.failure(&["retry", "jobs/0@1", "--from-topic", "letters"], 2);
+    assert!(why.contains("choose in two ways"), "{why}");
     assert_eq!(letters.text(&["list"]), "There is no such dead letter.\n");
     assert_eq!(letters.json(&["discard", "--all"]).1["discarded"], 0);
 }

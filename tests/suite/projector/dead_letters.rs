@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use optview::codec::Framing;
 use optview::domain::{DeadLetter, PartitionOffset, Topic};
 use optview::projector::{self, LetterOutcome, LetterTask, Moment, PauseHandle};
 use optview::status::{PartitionState, Report, State, Status};
@@ -115,7 +116,7 @@ fn a_stop_outlasts_restarts_until_the_topic_is_to_be_read_on_or_the_limit_is_rai
     assert_eq!((report.dead_letters, stopped(&report)), (202, BOTH_STOPPED.to_vec()));
     // At rest, too.
     let OpenStore { writer, .. } = fixtures::open(directory.path());
-    let outcome = projector::serve_letters_at_rest(writer, 1 << 20, all(), Moment::now()).unwrap();
+    let outcome = projector::serve_letters_at_rest(writer, 1 << 20, Framing::Auto, all(), Moment::now()).unwrap();
     assert_eq!(outcome.resumed.len(), 2);
     let (report, _) = run(directory.path(), &partitions, 100, 3, None);
     assert_eq!((report.dead_letters, stopped(&report)), (303, BOTH_STOPPED.to_vec()));
@@ -256,7 +257,8 @@ fn retry(
     if is_at_rest {
         let OpenStore { writer, .. } = fixtures::open(directory);
         let task = LetterTask::Retry(positions);
-        let outcome = projector::serve_letters_at_rest(writer, 1 << 20, task, Moment::now()).unwrap();
+        let outcome =
+            projector::serve_letters_at_rest(writer, 1 << 20, Framing::Auto, task, Moment::now()).unwrap();
         assert_eq!(outcome.refused, []);
         return;
     }
@@ -314,4 +316,70 @@ fn letters_that_are_still_not_understood_stay_with_the_reason_of_this_version() 
     for seed in 0..2 {
         assert_eq!(run(directory.path(), &partitions, 100, seed, None).0.dead_letters, 1);
     }
+}
+
+#[test]
+fn letters_from_elsewhere_are_folded_and_remove_those_of_the_same_records_only() {
+    let whole = partitions(&history(3, 8));
+    let mut read = partitions(&history(3, 8));
+    let mut taken = Vec::new();
+    for partition in read.iter_mut().filter(|partition| partition.topic != Topic::Optimizations) {
+        for record in partition.records.iter_mut().take(3) {
+            let value = record.value.replace(GARBAGE.to_vec());
+            taken.push(DeadLetter {
+                position: record.position,
+                key: Some(record.key.clone()),
+                timestamp_millis: record.record().timestamp_millis,
+                value_len: value.as_ref().map_or(0, Vec::len) as u64,
+                value,
+                ..fixtures::dead_letter(0, Vec::new())
+            });
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    project(directory.path(), &read, Run::to_the_end(3), |_| {}).expect("it is not killed");
+    // The store has the letters of the first half as they are on the topics; of the second, other records at the same positions.
+    let half = taken.len() / 2;
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    writer.commit(optview::domain::Commit::default(), taken[..half].to_vec(), 1).unwrap();
+    writer.finish().unwrap();
+    for is_at_rest in [true, false] {
+        let task = LetterTask::Fold(taken.clone().into());
+        let outcome = if is_at_rest {
+            let OpenStore { writer, .. } = fixtures::open(directory.path());
+            projector::serve_letters_at_rest(writer, 1 << 20, Framing::Auto, task, Moment::now()).unwrap()
+        } else {
+            run(directory.path(), &read, 10_000, 3, Some(task)).1.unwrap()
+        };
+        assert_eq!((outcome.folded as usize, outcome.refused), (taken.len(), Vec::new()));
+        check(directory.path(), &expected(&whole, |_, _| false));
+        let OpenStore { writer, .. } = fixtures::open(directory.path());
+        let left = writer.reader().dead_letters_after(None, usize::MAX, usize::MAX).unwrap();
+        let positions: Vec<PartitionOffset> = left.iter().map(|letter| letter.position).collect();
+        let mut others: Vec<PartitionOffset> = taken[half..].iter().map(|letter| letter.position).collect();
+        others.sort();
+        assert_eq!(positions, others);
+        writer.finish().unwrap();
+    }
+    // What is refused changes nothing.
+    let garbage =
+        DeadLetter { value: Some(GARBAGE.to_vec()), value_len: GARBAGE.len() as u64, ..taken[0].clone() };
+    let (report, outcome) = run(directory.path(), &read, 10_000, 3, Some(LetterTask::Fold(vec![garbage].into())));
+    assert_eq!((outcome.unwrap().refused.len(), report.dead_letters as usize), (1, taken.len() - half));
+}
+
+#[test]
+fn letters_from_before_a_topic_was_read_on_do_not_stop_it_after_a_restart() {
+    let mut partitions = partitions(&history(3, 5));
+    with_garbage(&mut partitions, Topic::Jobs, 80);
+    let directory = tempfile::tempdir().unwrap();
+    let (report, _) = run(directory.path(), &partitions, 100, 1, None);
+    assert_eq!(stopped(&report), BOTH_STOPPED);
+    // The 59 that are left are no reason to stop it again, with those before or without.
+    let resume = LetterTask::Resume(vec![Topic::Jobs]);
+    let (report, outcome) = run(directory.path(), &partitions, 100, 2, Some(resume));
+    assert_eq!((outcome.unwrap().resumed.len(), report.dead_letters, stopped(&report)), (2, 160, Vec::new()));
+    with_garbage(&mut partitions, Topic::Jobs, 5);
+    let (report, _) = run(directory.path(), &partitions, 100, 3, None);
+    assert_eq!((report.dead_letters, stopped(&report)), (170, Vec::new()));
 }

@@ -105,6 +105,7 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
         orphan_retention: Duration::from_secs(3600),
         dead_letter_limit: 10_000,
         dead_letters_max: DeadLetterBound::default(),
+        dead_letter_outlet: None,
         store_path: store_path.to_owned(),
         disk_reserve: DiskReserve::default(),
     }

@@ -97,6 +97,7 @@ impl AtWork {
             orphan_retention: Duration::from_secs(3600),
             dead_letter_limit: 10_000,
             dead_letters_max: DeadLetterBound::default(),
+            dead_letter_outlet: None,
             store_path: path,
             disk_reserve: DiskReserve::default(),
         };
