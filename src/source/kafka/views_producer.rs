@@ -1,9 +1,10 @@
 //! The producer of the topic of views: one transaction at a time, under an id that only one producer can have. Its calls block, so
 //! that it belongs to a thread of its own.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -20,11 +21,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The pause while the queue of records is full.
 const QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
+/// The pause after a transaction, in which the brokers write its end to the partitions. A transaction that begins before they have is
+/// refused, and librdkafka tries it again after 20 ms.
+const BETWEEN_TRANSACTIONS: Duration = Duration::from_millis(5);
+/// The time after which it is looked again whether every record is delivered.
+const DELIVERY_POLL: Duration = Duration::from_millis(1);
+
 /// A producer that has fenced every other one of its id.
 pub struct ViewsProducer {
     inner: BaseProducer<ViewsContext>,
     topic: String,
     is_stopping: Arc<AtomicBool>,
+    /// The time at which the last transaction ended.
+    ended: Cell<Option<Instant>>,
 }
 
 impl ViewsProducer {
@@ -42,7 +51,7 @@ impl ViewsProducer {
             config(settings, transactional_id).create_with_context(ViewsContext::default()).map_err(|error| {
                 ViewsTopicError::Refused(format!("no producer can be made of the settings of Kafka: {error}"))
             })?;
-        let producer = ViewsProducer { inner, topic: topic.to_owned(), is_stopping };
+        let producer = ViewsProducer { inner, topic: topic.to_owned(), is_stopping, ended: Cell::new(None) };
         producer.repeat(|inner| inner.init_transactions(LOOK_EVERY))?;
         Ok(producer)
     }
@@ -52,14 +61,29 @@ impl ViewsProducer {
     /// # Errors
     /// Nothing of it is on the topic if the error is [`ViewsTopicError::Unavailable`]; otherwise that is not known.
     pub fn publish(&self, records: &[ViewsRecord]) -> Result<(), ViewsTopicError> {
+        if let Some(ended) = self.ended.take() {
+            std::thread::sleep(BETWEEN_TRANSACTIONS.saturating_sub(ended.elapsed()));
+        }
         self.inner.begin_transaction().map_err(|error| self.meaning(&error))?;
         let sent = records.iter().try_for_each(|record| self.send(record));
+        self.wait_until_delivered();
         match sent.and_then(|()| self.repeat(|inner| inner.commit_transaction(LOOK_EVERY))) {
             Err(ViewsTopicError::Unavailable(why)) => {
                 self.repeat(|inner| inner.abort_transaction(LOOK_EVERY))?;
                 Err(ViewsTopicError::Unavailable(why))
             }
-            ended => ended,
+            ended => {
+                self.ended.set(Some(Instant::now()));
+                ended
+            }
+        }
+    }
+
+    /// Waits until every record is delivered or has failed, which a transaction's timeout bounds. The crate's own flush, with which a commit
+    /// begins, polls for a tenth of a second whatever comes meanwhile.
+    fn wait_until_delivered(&self) {
+        while self.inner.in_flight_count() > 0 && !self.is_stopping.load(Ordering::Acquire) {
+            self.inner.poll(DELIVERY_POLL);
         }
     }
 
