@@ -32,13 +32,20 @@ mod generated_code {
 
     use protox::prost::Message as _;
 
-    const PROTOS: [&str; 3] = [
+    const PROTOS: [&str; 4] = [
         "optview/events/v1/optimization.proto",
         "optview/events/v1/job.proto",
         "optview/events/v1/multistart_run.proto",
+        "optview/views/v1/view.proto",
     ];
 
     const FOLDER: &str = "src/codec/generated";
+
+    /// The message of published views, which is read from their JSON.
+    const VIEW: &str = ".optview.views.v1.OptimizationView";
+    /// The fields of that message that are no texts and no numbers in JSON, each with the function that reads it.
+    const VIEW_FIELDS: [(&str, &str); 3] =
+        [("created_at", "time"), ("metrics", "object_text"), ("objectives", "object_text")];
 
     /// Writes the Rust types of the messages, and their descriptors, with which `optview validate` compares the fields that producers send.
     pub fn write() -> io::Result<()> {
@@ -51,7 +58,14 @@ mod generated_code {
             file.source_code_info = None;
         }
         fs::write(format!("{FOLDER}/contract.binpb"), files.encode_to_vec())?;
-        prost_build::Config::new().out_dir(FOLDER).compile_fds(files)
+        let mut config = prost_build::Config::new();
+        config.out_dir(FOLDER);
+        config.message_attribute(VIEW, "#[derive(::serde::Deserialize)] #[serde(deny_unknown_fields)]");
+        for (field, function) in VIEW_FIELDS {
+            let attribute = format!("#[serde(deserialize_with = \"crate::codec::published_view::{function}\")]");
+            config.field_attribute(format!("{VIEW}.{field}"), attribute);
+        }
+        config.compile_fds(files)
     }
 }
 

@@ -61,7 +61,7 @@ impl Report {
 }
 
 fn findings(config: &CheckConfig) -> Vec<Finding> {
-    let ServeConfig { projection, listen, admin_listen, max_connections, .. } = &config.serve;
+    let ServeConfig { projection, publication, listen, admin_listen, max_connections, .. } = &config.serve;
     let (kafka, names) = (&projection.kafka, &projection.kafka.topics);
     let answer = inspection::inspect(kafka, &projection.group_id);
     let mut findings = cluster::findings(&answer, &kafka.brokers, &projection.group_id);
@@ -71,8 +71,12 @@ fn findings(config: &CheckConfig) -> Vec<Finding> {
         });
         findings.extend(topics::findings(answer, names, &newest, Utc::now().timestamp_millis()));
         if let Some(name) = &projection.dead_letter_topic {
-            let held = inspection::inspect_letter_topic(kafka, &projection.group_id, name);
+            let held = inspection::inspect_output_topic(kafka, &projection.group_id, name);
             findings.push(topics::of_letter_topic(&held).of(name));
+        }
+        if let Some(wanted) = publication.topic() {
+            let held = inspection::inspect_views_topic(kafka, &projection.group_id, &wanted.name);
+            findings.push(topics::of_views_topic(&held, wanted.partitions).of(wanted.name));
         }
         if config.sample > 0 {
             let settings = SampleSettings {

@@ -125,7 +125,8 @@ fn own(text: &Option<Cow<'_, str>>) -> Option<String> {
     text.as_deref().map(str::to_owned)
 }
 
-fn time(time: Timestamp) -> prost_types::Timestamp {
+/// Returns a time as messages have it.
+pub(super) fn time(time: Timestamp) -> prost_types::Timestamp {
     // Nanoseconds are below 10^9, which an i32 holds.
     prost_types::Timestamp { seconds: time.seconds(), nanos: time.nanos() as i32 }
 }

@@ -4,3 +4,8 @@
 pub mod v1 {
     include!("generated/optview.events.v1.rs");
 }
+
+/// The types of published views.
+pub mod views_v1 {
+    include!("generated/optview.views.v1.rs");
+}

@@ -17,8 +17,9 @@ pub struct PublicationConfig {
     /// was started last
     #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
     pub publish_views: Option<String>,
-    /// Form of the published views: as lists show them; flat, with metrics and objectives as JSON texts
-    #[arg(long, value_name = "json|flat", default_value = "json", value_parser = values::views_format)]
+    /// Form of the published views: as lists show them; flat, with metrics and objectives as JSON texts; or the message of
+    /// proto/optview/views
+    #[arg(long, value_name = "json|flat|protobuf", default_value = "json", value_parser = values::views_format)]
     pub views_format: ViewsFormat,
     /// Number of partitions of the topic of views, where it is made
     #[arg(long, value_name = "COUNT", default_value = "12", value_parser = values::at_least(1_i32))]

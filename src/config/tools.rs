@@ -38,7 +38,7 @@ pub struct VerifyConfig {
     #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
     pub against_views: Option<String>,
     /// Form of the views on that topic
-    #[arg(long, value_name = "json|flat", default_value = "json", value_parser = values::views_format)]
+    #[arg(long, value_name = "json|flat|protobuf", default_value = "json", value_parser = values::views_format)]
     pub views_format: ViewsFormat,
     /// Read no more records a second. Without it: as fast as it goes
     #[arg(long, value_name = "NUMBER", value_parser = values::rate)]

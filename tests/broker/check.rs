@@ -16,6 +16,7 @@ use crate::server::Server;
 pub const TESTS: &[Test] = &[
     test!(check_finds_nothing_wrong_with_topics_that_load_makes_and_a_store_of_theirs, Broker),
     test!(check_says_of_each_topic_what_its_settings_will_lose, Broker),
+    test!(check_looks_whether_the_topic_of_views_is_there_and_compacted, Broker),
     test!(check_names_the_rights_that_are_missing, BrokerWithRightsOfItsOwn),
     test!(check_tells_a_wrong_password_from_wrong_certificates, SecuredBrokerOfItsOwn),
 ];
@@ -111,6 +112,25 @@ fn check_says_of_each_topic_what_its_settings_will_lose(rig: &Rig) {
         ],
     );
     assert!(checked.with_verdict("wrong").contains(&("message_size", optimizations)), "{:#?}", checked.findings);
+}
+
+fn check_looks_whether_the_topic_of_views_is_there_and_compacted(rig: &Rig) {
+    rig.create_topics(1);
+    let name = |suffix: &str| format!("{}-{suffix}", rig.settings.topics.get(Topic::Optimizations));
+    let (compacted, deleted, missing) = (name("compacted"), name("deleted"), name("missing"));
+    for (name, policy) in [(&compacted, "compact"), (&deleted, "delete")] {
+        admin::ensure_topic(&rig.settings, name, 3, None, &[("cleanup.policy", policy)]).expect("a topic");
+    }
+    for (name, code, verdict, part) in [
+        (&compacted, 0, "right", "it has 3 partitions for views, each with a leader, and is compacted"),
+        (&deleted, 3, "wrong", "it has cleanup.policy=delete"),
+        (&missing, 0, "doubtful", "`serve` makes it for views, compacted, with 12 partitions"),
+    ] {
+        let checked = check(rig, &["--publish-views", name]);
+        assert_eq!(checked.code, Some(code), "{:#?}", checked.findings);
+        assert!(checked.with_verdict(verdict).contains(&("topic", name)), "{:#?}", checked.findings);
+        assert!(checked.text("topic", name).contains(part), "{}", checked.text("topic", name));
+    }
 }
 
 fn check_names_the_rights_that_are_missing(rig: &Rig) {

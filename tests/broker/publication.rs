@@ -1,6 +1,6 @@
 //! The topic of views on a real broker: it is what readers are shown, whoever was killed, fenced, or rebuilt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     test!(a_rebuild_mends_a_topic_that_others_have_written_to, Broker),
     test!(views_are_read_while_the_brokers_are_away_and_published_once_they_are_back, BrokerOfItsOwn),
     test!(a_store_at_rest_and_a_snapshot_are_published_and_compared, Broker),
+    test!(views_as_protobuf_are_marked_as_such_and_compared, Broker),
     test!(a_topic_that_is_not_compacted_is_refused_with_what_to_do, Broker),
 ];
 
@@ -299,6 +300,31 @@ fn a_store_at_rest_and_a_snapshot_are_published_and_compared(rig: &Rig) {
     assert_eq!(publication(&report).published, 0, "{report:?}");
     assert!(!server.log().contains("comparing the topic"));
     assert_eq!(compare(&topic.name, &[]).0, Some(0));
+}
+
+fn views_as_protobuf_are_marked_as_such_and_compared(rig: &Rig) {
+    let topic = ViewsTopic::new(rig);
+    load(rig, "50", "1");
+    let server = topic.serve(&["--views-format", "protobuf"]);
+    let views = server.wait_until_all_is_kept(rig).views;
+    wait_until_published(&server);
+    assert!(server.stop().0.success());
+    let records = topic.records();
+    let published = || records.iter().filter(|record| header(record, "optview-record").is_none());
+    let types: BTreeSet<_> = published().map(|record| header(record, "content-type")).collect();
+    assert_eq!(types, BTreeSet::from([Some("application/protobuf")]));
+    for record in published().filter(|record| record.payload().is_some()) {
+        // The first field is the id, a text of less than 128 bytes.
+        let (key, value) = (record.key().unwrap(), record.payload().unwrap());
+        assert_eq!((value[0], value[1] as usize, &value[2..2 + key.len()]), (0x0A, key.len(), key));
+    }
+    let data = rig.directory.path().join("data");
+    for (format, code) in [("protobuf", 0), ("json", 3)] {
+        let tool = ["verify", "--data-dir", data.to_str().unwrap(), "--against-views", &topic.name, "--json"];
+        let output = rig.optview(&[&tool[..], &["--views-format", format]].concat()).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &report["views"]), (Some(code), &Value::from(views)), "{report}");
+    }
 }
 
 fn a_topic_that_is_not_compacted_is_refused_with_what_to_do(rig: &Rig) {

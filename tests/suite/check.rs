@@ -153,6 +153,18 @@ fn each_fault_is_found_by_its_check_alone() {
 }
 
 #[test]
+fn a_topic_of_views_that_is_to_be_made_is_reported_and_is_not_made() {
+    let world = World::new();
+    for _ in 0..2 {
+        let answer = world.check(&["--publish-views", "views", "--views-partitions", "5", "--json"]);
+        assert_eq!((answer.code, answer.with_verdict("wrong")), (Some(0), Vec::new()), "{}", answer.stdout);
+        let found = answer.findings().into_iter().find(|finding| finding["subject"] == "views").unwrap();
+        assert_eq!((&found["check"], &found["verdict"]), (&json!("topic"), &json!("doubtful")), "{found}");
+        assert!(found["text"].as_str().unwrap().contains("with 5 partitions"), "{found}");
+    }
+}
+
+#[test]
 fn a_directory_that_another_process_has_and_a_store_of_other_topics_are_wrong() {
     let world = World::new();
     let path = world.data_dir();

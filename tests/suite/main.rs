@@ -58,6 +58,7 @@ mod private_files;
 mod program;
 mod projector;
 mod published_events;
+mod published_views;
 mod recovery;
 mod refusals;
 #[cfg(target_os = "linux")]

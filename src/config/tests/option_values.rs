@@ -18,7 +18,7 @@ pub fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &st
         "BYTES" => "3GiB",
         "COUNT" | "NUMBER" => "77",
         "json|protobuf" => "protobuf",
-        "json|flat" => "flat",
+        "json|flat|protobuf" => "protobuf",
         "rebuild|refuse" => "refuse",
         "auto|confluent|glue|apicurio|none" => "glue",
         "human|json" => "json",

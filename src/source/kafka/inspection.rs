@@ -18,7 +18,7 @@ use super::KafkaSettings;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 use super::queries::{Answer, Bound, Queries, QueryClient};
-use super::topic_settings::{SettingsError, TopicDetails, topic_details};
+use super::topic_settings::{self, SettingsError, TopicDetails, TopicSettings, topic_details};
 use crate::domain::{Topic, TopicId};
 pub use answers::{
     BrokerAnswer, ClientLimits, ClusterAnswer, PartitionAnswer, RequestError, RequestErrorKind, TopicAnswer,
@@ -76,8 +76,27 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
     })
 }
 
-/// Asks for the topic that dead letters are written to.
-pub fn inspect_letter_topic(settings: &KafkaSettings, group_id: &str, name: &str) -> TopicAnswer {
+/// The topic of views, as the cluster has it.
+#[derive(Debug)]
+pub struct ViewsTopicAnswer {
+    /// The topic, without bounds.
+    pub topic: TopicAnswer,
+    /// Its settings, or the reason for which they are not known; `None` if there is no topic, or this client may not see them.
+    pub settings: Result<Option<TopicSettings>, String>,
+}
+
+/// Asks for the topic of views and its settings.
+pub fn inspect_views_topic(settings: &KafkaSettings, group_id: &str, name: &str) -> ViewsTopicAnswer {
+    let topic = inspect_output_topic(settings, group_id, name);
+    let found = match &topic {
+        TopicAnswer::There { .. } => topic_settings::settings_of(settings, name).map_err(reason_of),
+        TopicAnswer::Missing | TopicAnswer::Failed(_) => Ok(None),
+    };
+    ViewsTopicAnswer { topic, settings: found }
+}
+
+/// Asks for a topic that `serve` writes to, such as that of dead letters.
+pub fn inspect_output_topic(settings: &KafkaSettings, group_id: &str, name: &str) -> TopicAnswer {
     let client: Result<QueryClient, KafkaError> =
         consumer_config(settings, group_id).create_with_context(ErrorContext::default()).map(QueryClient::new);
     let answer =
@@ -192,10 +211,15 @@ fn ask_bounds(client: &Arc<QueryClient>, name: &str, partitions: &mut [Partition
 }
 
 fn details_of(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicDetails>, String> {
-    topic_details(settings, ANSWER_WITHIN).map_err(|error| match error {
+    topic_details(settings, ANSWER_WITHIN).map_err(reason_of)
+}
+
+/// Returns the reason for which settings are not known, without the brokers.
+fn reason_of(error: SettingsError) -> String {
+    match error {
         SettingsError::Unreachable { why, .. } => why,
         SettingsError::Unsupported { .. } => "the brokers do not know the request".to_owned(),
-    })
+    }
 }
 
 /// Asks for the group's offset of one partition, which needs the right to describe the group.

@@ -83,6 +83,11 @@ impl TopicSettings {
         self.deletes && self.retention_bytes >= 0
     }
 
+    /// Returns true if the last record of each key stays, whatever its age, and those before it do not: what a topic of views needs.
+    pub fn keeps_last_of_each_key(&self) -> bool {
+        self.compacts && self.removes_by_age().is_none() && !self.removes_by_size()
+    }
+
     /// Describes the effect of these settings on views that are built from the topic, and what to do; `None` if
     /// they keep all records.
     pub fn warning(&self, topic: &str) -> Option<String> {
