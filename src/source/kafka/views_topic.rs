@@ -89,13 +89,11 @@ impl KafkaViewsTopic {
         let name = &self.topic.name;
         let found = topic_settings::settings_of(&self.settings, name).map_err(unavailable)?;
         match found {
-            Some(found) if !found.keeps_last_of_each_key() => {
-                Err(ViewsTopicError::Refused(format!(
-                    "the topic `{name}` has cleanup.policy={}, so that views would vanish from it, or their old states stay for ever: \
+            Some(found) if !found.keeps_last_of_each_key() => Err(ViewsTopicError::Refused(format!(
+                "the topic `{name}` has cleanup.policy={}, so that views would vanish from it, or their old states stay for ever: \
                      set cleanup.policy=compact on it, or name another topic",
-                    found.cleanup_policy
-                )))
-            }
+                found.cleanup_policy
+            ))),
             Some(_) => Ok(()),
             None => {
                 tracing::warn!(
