@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The interval at which that process is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs a tool on a data directory, here or in the process that holds it.
-/// What it needs is used only if no process serves the store.
+/// Runs a tool on a data directory, here or in the process that holds it. The requirements of the tool are used only if no process
+/// serves the store.
 pub fn perform(
     data_dir: &Path,
     tool: &Tool,
