@@ -56,36 +56,31 @@ impl Projector<'_> {
         }
         let (findings, framing) = (&mut self.findings, self.settings.framing);
         let mut note = |envelope: &Envelope<'_>, effects| findings.note_effects(envelope, effects, now.instant);
-        match task {
+        let (tried, are_counted) = match task {
             LetterTask::Retry(positions) => {
-                let tried = retry_slice(&mut self.write_back, framing, positions, outcome, &mut note)?;
-                self.pace.note(now.instant, tried.count);
-                let published = self.write_back.write_and_seal(now.instant)?;
-                let tried = FoldedLetters { published, letters: tried.folded, are_counted: true };
-                let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
-                Ok(is_done && positions.is_empty())
+                (retry_slice(&mut self.write_back, framing, positions, outcome, &mut note)?, true)
             }
             LetterTask::Fold(letters) => {
-                let tried = fold_slice(&mut self.write_back, framing, letters, outcome, &mut note)?;
-                self.pace.note(now.instant, tried.count);
-                let published = self.write_back.write_and_seal(now.instant)?;
-                let tried = FoldedLetters { published, letters: tried.folded, are_counted: false };
-                let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
-                Ok(is_done && letters.is_empty())
+                (fold_slice(&mut self.write_back, framing, letters, outcome, &mut note)?, false)
             }
             LetterTask::Discard(positions) => {
                 // What waits to be stored may be among them.
                 self.write_back.write_all(now.instant)?;
                 outcome.discarded = self.write_back.writer().remove_dead_letters(std::mem::take(positions))?;
-                Ok(true)
+                return Ok(true);
             }
             LetterTask::Resume(topics) => {
                 for topic in std::mem::take(topics) {
                     self.resume_topic(now, topic, source, outcome)?;
                 }
-                Ok(true)
+                return Ok(true);
             }
-        }
+        };
+        self.pace.note(now.instant, tried.count);
+        let published = self.write_back.write_and_seal(now.instant)?;
+        let tried = FoldedLetters { published, letters: tried.folded, are_counted };
+        let is_done = remove_published(&mut self.write_back, tried, folded, outcome)?;
+        Ok(is_done && task.is_over())
     }
 
     /// Has a topic read on that stopped because of its dead letters.
