@@ -16,6 +16,7 @@ use super::script::{self, Partition, Run, ScriptPlayer, partitions, project};
 use super::stepped_projector::{A_REPORT, Clock, SteppedProjector};
 use super::{check, expected, history};
 use crate::fixtures::{self, Random};
+use crate::support::OwnedRecord;
 
 const GARBAGE: &[u8] = b"{ no event";
 
@@ -205,15 +206,7 @@ proptest! {
             // The last record of each is read again at a start, and its letter is written as the topic has it.
             let count = partition.records.len().saturating_sub(1);
             for record in partition.records.iter_mut().take(count).filter(|_| random.percent(refused)) {
-                let value = record.value.replace(GARBAGE.to_vec());
-                letters.push(DeadLetter {
-                    position: record.position,
-                    key: Some(record.key.clone()),
-                    timestamp_millis: record.record().timestamp_millis,
-                    value_len: value.as_ref().map_or(0, Vec::len) as u64,
-                    value,
-                    ..fixtures::dead_letter(0, Vec::new())
-                });
+                letters.push(replaced_by_garbage(record));
             }
         }
         let directory = tempfile::tempdir().unwrap();
@@ -235,6 +228,19 @@ proptest! {
         prop_assert_eq!((outcome.folded, outcome.gone as usize), (0, all.len()));
         prop_assert_eq!(report.dead_letters, 0);
         check(directory.path(), &expected(&whole, |_, _| false));
+    }
+}
+
+/// Replaces the value of a record by garbage. Returns the letter of the record as it was.
+fn replaced_by_garbage(record: &mut OwnedRecord) -> DeadLetter {
+    let value = record.value.replace(GARBAGE.to_vec());
+    DeadLetter {
+        position: record.position,
+        key: Some(record.key.clone()),
+        timestamp_millis: record.record().timestamp_millis,
+        value_len: value.as_ref().map_or(0, Vec::len) as u64,
+        value,
+        ..fixtures::dead_letter(0, Vec::new())
     }
 }
 
@@ -325,15 +331,7 @@ fn letters_from_elsewhere_are_folded_and_remove_those_of_the_same_records_only()
     let mut taken = Vec::new();
     for partition in read.iter_mut().filter(|partition| partition.topic != Topic::Optimizations) {
         for record in partition.records.iter_mut().take(3) {
-            let value = record.value.replace(GARBAGE.to_vec());
-            taken.push(DeadLetter {
-                position: record.position,
-                key: Some(record.key.clone()),
-                timestamp_millis: record.record().timestamp_millis,
-                value_len: value.as_ref().map_or(0, Vec::len) as u64,
-                value,
-                ..fixtures::dead_letter(0, Vec::new())
-            });
+            taken.push(replaced_by_garbage(record));
         }
     }
     let directory = tempfile::tempdir().unwrap();

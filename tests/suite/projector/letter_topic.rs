@@ -139,10 +139,18 @@ proptest! {
     }
 }
 
-/// Runs a projector with a topic, in turns of a report each.
+/// Runs a projector with a topic and a new store, in turns of a report each.
 fn with_topic(partitions: &[Partition], test: impl FnOnce(SteppedProjector<'_, ScriptPlayer<'_>>, LetterTopic)) {
-    let directory = tempfile::tempdir().unwrap();
-    let OpenStore { writer, path, .. } = fixtures::open(directory.path());
+    with_topic_in(tempfile::tempdir().unwrap().path(), partitions, test);
+}
+
+/// Runs a projector with a topic and the store of a directory, in turns of a report each.
+fn with_topic_in(
+    directory: &Path,
+    partitions: &[Partition],
+    test: impl FnOnce(SteppedProjector<'_, ScriptPlayer<'_>>, LetterTopic),
+) {
+    let OpenStore { writer, path, .. } = fixtures::open(directory);
     let (topic, settings) = LetterTopic::of(&path);
     let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let run = Run { until: |_| false, ..Run::to_the_end(1) };
@@ -285,20 +293,15 @@ fn a_restart_writes_no_letter_again_that_a_checkpoint_has_passed() {
     (0..3).for_each(|_| jobs.push(b"key".to_vec(), Some(GARBAGE.to_vec())));
     let directory = tempfile::tempdir().unwrap();
     for expected in [3, 0, 0] {
-        let OpenStore { writer, path, .. } = fixtures::open(directory.path());
-        let (mut topic, settings) = LetterTopic::of(&path);
-        let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
-        let run = Run { until: |_| false, ..Run::to_the_end(1) };
-        let mut source = ScriptPlayer::new(&partitions, run, status.clone(), control.clone());
-        source.clock = Some(clock.clone());
-        let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
-        while !stepped.source.is_over() {
+        with_topic_in(directory.path(), &partitions, |mut stepped, mut topic| {
+            while !stepped.source.is_over() {
+                stepped.turn(A_REPORT);
+            }
             stepped.turn(A_REPORT);
-        }
-        stepped.turn(A_REPORT);
-        topic.acknowledge(&mut Random(1), 100);
-        stepped.finish();
-        assert_eq!(topic.acknowledged.len(), expected);
+            topic.acknowledge(&mut Random(1), 100);
+            stepped.finish();
+            assert_eq!(topic.acknowledged.len(), expected);
+        });
     }
 }
 
@@ -306,24 +309,19 @@ fn a_restart_writes_no_letter_again_that_a_checkpoint_has_passed() {
 fn the_end_of_a_projector_waits_for_the_last_acknowledgments() {
     let partitions = with_garbage(3, 5, 40);
     let directory = tempfile::tempdir().unwrap();
-    let OpenStore { writer, path, .. } = fixtures::open(directory.path());
-    let (mut topic, settings) = LetterTopic::of(&path);
-    let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
-    let run = Run { until: |_| false, ..Run::to_the_end(1) };
-    let mut source = ScriptPlayer::new(&partitions, run, status.clone(), control.clone());
-    source.clock = Some(clock.clone());
-    let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
-    while !stepped.source.is_over() {
+    with_topic_in(directory.path(), &partitions, |mut stepped, mut topic| {
+        while !stepped.source.is_over() {
+            stepped.turn(A_REPORT);
+        }
         stepped.turn(A_REPORT);
-    }
-    stepped.turn(A_REPORT);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // The projector is on its way by then.
-            std::thread::sleep(Duration::from_millis(200));
-            topic.acknowledge(&mut Random(1), 100);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // The projector is on its way by then.
+                std::thread::sleep(Duration::from_millis(200));
+                topic.acknowledge(&mut Random(1), 100);
+            });
+            stepped.finish();
         });
-        stepped.finish();
     });
     let OpenStore { writer, .. } = fixtures::open(directory.path());
     let passed = garbage(&partitions, Some(writer.checkpoint_at_open()));
