@@ -12,6 +12,7 @@ mod letter_topic;
 mod live;
 mod missing_history;
 mod publication;
+mod publication_promises;
 mod retried_letters;
 mod script;
 mod stepped_projector;
