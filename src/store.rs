@@ -41,6 +41,7 @@ pub use dead_letters::{LetterStop, ReplacedLetters};
 pub use diff::{ViewDiff, compare, is_parked_alike};
 pub use errors::{OpenError, StoreError};
 pub use export::{Export, ExportedRecord};
+pub use keys::LAYOUT;
 pub use letter_counts::DeadLetterBound;
 pub use list_query::{Cursor, ListQuery, PageStart, Sort, SortKey, ViewForm};
 pub use missing_history::{MissingHistoryLedger, accept_missing_history};

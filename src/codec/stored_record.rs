@@ -3,7 +3,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | [`LAYOUT`] |
+//! | 0 | [`RECORD_LAYOUT`] |
 //! | 1 | flags: 1 shown to readers, 2 objectives are set |
 //! | 2..4 | length of the organization's id |
 //! | 4..8 | length of the response |
@@ -30,10 +30,10 @@ use crate::domain::{DeadLetter, FieldValue, Job, Optimization, View};
 pub use filter::Filter;
 pub use response_fields::{StatusFields, project_id, without_results};
 
-/// The version of the layout: a record's head with all that readers get, and the store's own values such as the
-/// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
-/// of their own, because they can be made again from the records.
-pub const LAYOUT: u8 = 1;
+/// The version of the layout of a record and of the store's own values, such as the checkpoint, which is their first byte. It
+/// changes when this version could not show what another has written. The catalog's chunks have a version of their own, because
+/// they can be made again from the records.
+pub const RECORD_LAYOUT: u8 = 1;
 
 /// The version of the fold: the encoding of registers, and their meaning in a view. It changes when another
 /// version's registers cannot be decoded, or when the same events no longer give the same views. A store with
@@ -95,7 +95,7 @@ pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
     let damaged = |reason: &str| CorruptValue::new("optimization", reason);
     let head: &[u8; HEAD_LEN] = stored.first_chunk().ok_or_else(|| damaged("it is shorter than its head"))?;
     let [layout, flags, org_low, org_high, rest @ ..] = head;
-    if *layout != LAYOUT {
+    if *layout != RECORD_LAYOUT {
         return Err(damaged("its layout is not the one this version writes"));
     }
     let number = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]) as usize;
@@ -149,7 +149,7 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
         out.extend_from_slice(objectives.as_bytes());
     }
     let objectives_len = objectives.map_or(0, str::len);
-    out[0] = LAYOUT;
+    out[0] = RECORD_LAYOUT;
     out[1] = flags;
     let too_long = |_| CorruptValue::new("optimization", "a part of it is longer than 4 GiB");
     out[2..4].copy_from_slice(&u16::try_from(organization_len).map_err(too_long)?.to_le_bytes());
@@ -193,10 +193,10 @@ pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, CorruptValue> {
 
 /// Encodes one of the store's own values, such as a checkpoint, with the layout's version before it.
 pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, CorruptValue> {
-    encode_versioned(LAYOUT, value, what)
+    encode_versioned(RECORD_LAYOUT, value, what)
 }
 
-/// Encodes a value of the store's own with a version other than [`LAYOUT`] before it, which belongs to this kind of values.
+/// Encodes a value of the store's own with a version other than [`RECORD_LAYOUT`] before it, which belongs to this kind of values.
 pub fn encode_versioned<T: Serialize>(
     version: u8,
     value: &T,
@@ -209,7 +209,7 @@ pub fn encode_versioned<T: Serialize>(
 
 /// Decodes a value that [`encode`] wrote.
 pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, CorruptValue> {
-    decode_versioned(LAYOUT, stored, what)
+    decode_versioned(RECORD_LAYOUT, stored, what)
 }
 
 /// Decodes a value that [`encode_versioned`] wrote with the same version.

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use sled::Db;
 
-use super::keys::Trees;
+use super::keys::{KNOWN_LAYOUTS, Trees};
 use super::{OpenError, catch_sled_panic, preflight};
-use crate::codec::stored_record::{CorruptValue, LAYOUT};
+use crate::codec::stored_record::CorruptValue;
 use crate::data_dir::{self, DataDirError, IoError};
 
 /// Milliseconds between two flushes by sled itself. It is never off, since that would turn off its garbage collection too.
@@ -44,8 +44,8 @@ pub fn with_database<T>(
         let marker = Trees::marker(&db)?;
         match marker.as_deref() {
             // The first there was had one number for both.
-            Some([LAYOUT]) => with(&db, 1),
-            Some([LAYOUT, format]) => with(&db, *format),
+            Some([1]) => with(&db, 1),
+            Some([layout, format]) if KNOWN_LAYOUTS.contains(layout) => with(&db, *format),
             Some([found, ..]) => Err(OpenError::OtherLayout { path: path.to_owned(), found: *found }),
             Some([]) | None => Err(damaged("it is empty: its file was cut to nothing".to_owned())),
         }

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::codec::stored_record::{CorruptValue, FORMAT, LAYOUT};
+use super::keys::KNOWN_LAYOUTS;
+use crate::codec::stored_record::{CorruptValue, FORMAT};
 use crate::data_dir::{DataDirError, IoError, os_errors};
 
 /// An error of an open store.
@@ -66,8 +67,9 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// Another version has written the generation, and this one cannot read anything of it.
     #[error(
-        "{path} is laid out as {found}, and this version knows {LAYOUT} only: it was left as it is. Start the version that \
+        "{path} is laid out as {found}, and this version knows {known} only: it was left as it is. Start the version that \
          wrote it, or give another --data-dir, where the views are built anew from Kafka",
+        known = KNOWN_LAYOUTS.map(|layout| layout.to_string()).join(" and "),
         path = path.display()
     )]
     OtherLayout {

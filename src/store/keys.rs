@@ -48,6 +48,14 @@ impl Trees {
     }
 }
 
+/// The version of the layout of a generation: which trees there are, and what can be in them. It is in the generation's marker, and
+/// changes when versions that know only older layouts could take for damage what this one writes. Layout 2 has places that are kept
+/// for records to come (`writer/places.rs`).
+pub const LAYOUT: u8 = 2;
+
+/// The layouts that this version reads. The writer turns those before [`LAYOUT`] into it by a new marker.
+pub const KNOWN_LAYOUTS: [u8; 2] = [1, LAYOUT];
+
 const META: &[u8] = b"meta";
 
 /// Key in `meta` of the generation's layout and of its fold format. A database without it was emptied by damage: a new one gets it first.

@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::database::{open_database, with_database};
 #[cfg(test)]
-use super::keys::{MARKER, Trees};
+use super::keys::{LAYOUT, MARKER, Trees};
 use super::{OpenError, StoreError, Writer, writer};
 use crate::codec::stored_record::FORMAT;
-#[cfg(test)]
-use crate::codec::stored_record::LAYOUT;
 use crate::data_dir::{self, GenerationManifest, IoError};
 
 /// An open store.
@@ -97,6 +95,7 @@ fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, OpenError> {
         if format != FORMAT {
             return Err(StoreError::OtherFormat { path: path.to_owned(), found: format }.into());
         }
+        writer::mark(db, &path.join("db"))?;
         GenerationManifest::load(path)?.opened().write(path);
         Ok(Writer::new(db, path)?)
     })

@@ -1,6 +1,8 @@
 //! Values of any size, stored in pieces that are no larger than [`VALUE_LIMIT`]. For a larger value the pieces are written first,
 //! under keys of their own; then the reference that makes them current; then the old pieces are removed. A reader that finds a
 //! reference without its pieces reads again: the value has been replaced meanwhile, perhaps by an equal one.
+//!
+//! No value is empty: an empty one is a place that is kept for a value to come, and is read as none.
 
 use sled::{IVec, Tree};
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,7 +39,7 @@ pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<Optio
     {
         remove_pieces(trees, tree, key, old)?;
     }
-    Ok(old)
+    Ok(old.filter(|old| !is_place(old)))
 }
 
 /// Removes a value of any size.
@@ -70,7 +72,7 @@ fn find(
     is_wanted: impl Fn(&[u8]) -> Result<bool, CorruptValue>,
 ) -> Result<Option<IVec>, StoreError> {
     for _ in 0..TRIES {
-        let Some(value) = tree.get(key)? else { return Ok(None) };
+        let Some(value) = tree.get(key)?.filter(|value| !is_place(value)) else { return Ok(None) };
         if value.first() != Some(&REFERENCE) {
             return Ok(Some(value));
         }
@@ -91,13 +93,18 @@ fn find(
 
 /// Reads a value as it is stored: a large one as its reference, which changes with the value.
 pub fn get_stored(tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-    catch_sled_panic("value", "reading it", || Ok(tree.get(key)?))
+    catch_sled_panic("value", "reading it", || Ok(tree.get(key)?.filter(|value| !is_place(value))))
 }
 
 /// Returns the number of bytes of a value, given as it is stored.
 pub fn stored_len(stored: &[u8]) -> Result<u64, StoreError> {
     let is_whole = !is_reference(stored);
     if is_whole { Ok(stored.len() as u64) } else { Ok(u64::from(Reference::parse(stored)?.len)) }
+}
+
+/// Returns true if a value as it is stored is none yet: a place that is kept for it.
+pub fn is_place(stored: &[u8]) -> bool {
+    stored.is_empty()
 }
 
 /// Returns true if a value as it is stored is the reference of a large one.

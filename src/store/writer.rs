@@ -10,6 +10,7 @@ mod encoder;
 mod letter_commands;
 mod letter_shelf;
 mod notes;
+mod places;
 mod publisher_notes;
 mod sync_thread;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
 use encoder::{numbered, put_optimizations};
 use letter_shelf::{LetterCommand, LetterShelf};
+use places::ReservedPlaces;
 pub use publisher_notes::PublishedUpTo;
 use publisher_notes::PublishingNotes;
 pub(super) use sync_thread::mark;
@@ -99,6 +101,7 @@ impl Writer {
         }
         let parked = Mutex::new(parked);
         let ids = catalog.ids();
+        let places = ReservedPlaces::from(catalog.next_number());
         let catalog = Arc::new(RwLock::new(catalog));
         let progress = Arc::new(WriterProgress::at(&checkpoint));
         let reader = Reader::new(trees.clone(), catalog.clone(), progress.clone());
@@ -117,6 +120,7 @@ impl Writer {
             catalog: catalog.clone(),
             journal,
             letters,
+            places,
             progress: progress.clone(),
             backlog: backlog.clone(),
             publishing: PublishingNotes::new(&directory),
@@ -271,6 +275,7 @@ struct WriterThread {
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
     letters: LetterShelf,
+    places: ReservedPlaces,
     progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
     publishing: PublishingNotes,
@@ -345,6 +350,9 @@ impl WriterThread {
         let records = commit.optimizations.len() + commit.jobs.len();
         self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = numbered(&self.catalog.read(), commit.optimizations);
+        if let Some((last, _)) = numbered.last() {
+            self.places.reserve(&self.trees, *last)?;
+        }
         let entries: Vec<_> =
             numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         let mut changed = self.publishing.changed_numbers(&self.progress);

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use optview::codec::stored_record::{FORMAT, LAYOUT};
+use optview::codec::stored_record::FORMAT;
 use optview::data_dir::DataDirError;
 use optview::domain::{Commit, NamedPartition};
-use optview::store::{self, Checkpoint, ListQuery, OpenError, PartitionCheckpoint, ReadOnlyStore, StoreError};
+use optview::store::{
+    self, Checkpoint, LAYOUT, ListQuery, OpenError, PartitionCheckpoint, ReadOnlyStore, StoreError,
+};
 use serde_json::{Value, json};
 
 use crate::fixtures;
@@ -117,6 +119,34 @@ fn a_store_of_another_fold_format_is_neither_written_nor_moved_aside() {
 }
 
 #[test]
+fn a_store_of_the_layout_before_is_shown_and_becomes_one_of_this_layout_once_it_is_written() {
+    let directory = written();
+    let marker = || fixtures::open_database(directory.path()).open_tree("meta").unwrap().get("format").unwrap();
+    let db = fixtures::open_database(directory.path());
+    let records = db.open_tree("optimizations").unwrap();
+    for (number, record) in records.iter().map(Result::unwrap) {
+        if record.is_empty() {
+            records.remove(number).unwrap();
+        }
+    }
+    assert_eq!(records.len() as u64, VIEWS, "no place is left, as the layout before had none");
+    db.open_tree("meta").unwrap().insert("format", &[LAYOUT - 1, FORMAT]).unwrap();
+    drop((records, db));
+    let existing = open(directory.path());
+    let before = shown(&existing);
+    drop(existing);
+    assert_eq!(marker().unwrap(), [LAYOUT - 1, FORMAT], "reading it writes nothing");
+    let writer = fixtures::open(directory.path()).writer;
+    let new = fixtures::optimization("new", 1, "new".to_owned(), String::new());
+    writer.commit(fixtures::commit_of(vec![new]), Vec::new(), 1).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(marker().unwrap(), [LAYOUT, FORMAT], "versions that do not know places leave it alone");
+    let existing = open(directory.path());
+    assert_eq!(shown(&existing)[..before.len() - 1], before[..before.len() - 1]);
+    assert!(existing.reader.get("new", Some(fixtures::ORGANIZATION)).unwrap().is_some());
+}
+
+#[test]
 fn a_store_that_is_laid_out_otherwise_is_left_as_it_is_and_named() {
     for marker in [&[LAYOUT + 1][..], &[LAYOUT + 1, FORMAT], &[LAYOUT + 1, FORMAT, 7]] {
         let directory = written();
@@ -126,15 +156,15 @@ fn a_store_that_is_laid_out_otherwise_is_left_as_it_is_and_named() {
         let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("nobody can read it");
         assert!(matches!(error, OpenError::OtherLayout { found, .. } if found == LAYOUT + 1), "{error}");
         let text = error.to_string();
-        for part in ["laid out as 2", "knows 1 only", "left as it is", "--data-dir"] {
+        for part in ["laid out as 3", "knows 1 and 2 only", "left as it is", "--data-dir"] {
             assert!(text.contains(part), "no {part}: {text}");
         }
         assert_eq!(names(directory.path()), ["000001"]);
         let (code, listed, _) = tool(&["generations", "--json"], directory.path());
         assert_eq!(code, Some(0));
-        assert!(listed[0]["damage"].as_str().unwrap().contains("laid out as 2"), "{listed}");
+        assert!(listed[0]["damage"].as_str().unwrap().contains("laid out as 3"), "{listed}");
         let (code, _, why) = tool(&["explain", "o1"], directory.path());
-        assert!(code == Some(1) && why.contains("laid out as 2") && !why.contains("moves"), "{why}");
+        assert!(code == Some(1) && why.contains("laid out as 3") && !why.contains("moves"), "{why}");
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::codec::stored_record::{self, LAYOUT};
+use optview::codec::stored_record;
+use optview::store::LAYOUT;
 use serde_json::Value;
 
 /// The fold format of the other version.
@@ -20,7 +21,8 @@ pub fn fold_otherwise(generation: &Path) {
     let tree = db.open_tree("optimizations").unwrap();
     let mut garbled = 0;
     for (key, value) in tree.iter().map(Result::unwrap) {
-        if value[0] == REFERENCE {
+        // An empty value is a place for a record to come.
+        if value.first().is_none_or(|first| *first == REFERENCE) {
             continue;
         }
         let parts = stored_record::layout(&value).unwrap();

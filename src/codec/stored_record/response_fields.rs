@@ -157,7 +157,7 @@ mod tests {
     /// Returns a stored record with a response, and its layout.
     fn stored(response: &[u8], null: usize) -> (Vec<u8>, Layout) {
         let mut stored = vec![0; 24];
-        (stored[0], stored[1]) = (super::super::LAYOUT, 1);
+        (stored[0], stored[1]) = (super::super::RECORD_LAYOUT, 1);
         stored[4..8].copy_from_slice(&u32::try_from(response.len()).unwrap().to_le_bytes());
         stored[8..12].copy_from_slice(&u32::try_from(null).unwrap().to_le_bytes());
         stored.extend_from_slice(response);

@@ -39,17 +39,14 @@ pub fn each_batch(
     format: u8,
     mut take: impl FnMut(&[Entry<'_>]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut keys = trees.optimizations.iter().keys();
-    loop {
+    let mut keys = trees.optimizations.iter().keys().peekable();
+    while keys.peek().is_some() {
         let mut records = Vec::new();
         for key in keys.by_ref().take(BATCH) {
             let key = key?;
             if let Some(stored) = pieces::get(trees, &trees.optimizations, &key)? {
                 records.push((number(&key)?, stored));
             }
-        }
-        if records.is_empty() {
-            return Ok(());
         }
         if format == FORMAT {
             let decode =
@@ -70,6 +67,7 @@ pub fn each_batch(
             take(&entries)?;
         }
     }
+    Ok(())
 }
 
 fn number(key: &[u8]) -> Result<u32, CorruptValue> {

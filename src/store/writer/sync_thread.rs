@@ -15,7 +15,7 @@ use super::publisher_notes::PublishedUpTo;
 use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored_record};
 use crate::data_dir::IoError;
 use crate::store::checkpoint;
-use crate::store::keys::{MARKER, WAS_LIVE};
+use crate::store::keys::{LAYOUT, MARKER, WAS_LIVE};
 
 /// The state of the syncing thread.
 pub(super) struct SyncThread {
@@ -137,8 +137,11 @@ pub(super) fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
     file.sync_all().map_err(|error| StoreError::Sled(sled::Error::Io(error)))
 }
 
-/// Marks a new database as ours. The mark is on the disk before anything else.
+/// Marks a new database as ours, or one of an older layout as one of this: versions that do not know the layout leave it alone then.
+/// The mark is on the disk before anything else.
 pub fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
-    sync(db, &File::open(file).map_err(IoError::of("open", file))?)
+    let marker = [LAYOUT, stored_record::FORMAT];
+    let old = Trees::open(db)?.meta.insert(MARKER, &marker)?;
+    let is_marked = old.is_some_and(|old| old == marker);
+    if is_marked { Ok(()) } else { sync(db, &File::open(file).map_err(IoError::of("open", file))?) }
 }
