@@ -6,6 +6,7 @@ mod cluster;
 mod directory;
 mod finding;
 mod machine;
+mod outputs;
 mod sample;
 mod topics;
 
@@ -19,6 +20,7 @@ use crate::config::{CheckConfig, ServeConfig};
 use crate::domain::Topic;
 use crate::output;
 use crate::source::kafka::inspection::{self, ClusterAnswer, NewestRecords, TopicAnswer};
+use crate::source::kafka::views_topic::transactional_id;
 use directory::Holder;
 pub use finding::Check;
 use finding::{Finding, Verdict};
@@ -61,7 +63,7 @@ impl Report {
 }
 
 fn findings(config: &CheckConfig) -> Vec<Finding> {
-    let ServeConfig { projection, publication, listen, admin_listen, max_connections, .. } = &config.serve;
+    let ServeConfig { projection, listen, admin_listen, max_connections, .. } = &config.serve;
     let (kafka, names) = (&projection.kafka, &projection.kafka.topics);
     let answer = inspection::inspect(kafka, &projection.group_id);
     let mut findings = cluster::findings(&answer, &kafka.brokers, &projection.group_id);
@@ -70,14 +72,7 @@ fn findings(config: &CheckConfig) -> Vec<Finding> {
             offsets_of_each_partition(answer, topic, config.sample)
         });
         findings.extend(topics::findings(answer, names, &newest, Utc::now().timestamp_millis()));
-        if let Some(name) = &projection.dead_letter_topic {
-            let held = inspection::inspect_output_topic(kafka, &projection.group_id, name);
-            findings.push(topics::of_letter_topic(&held).of(name));
-        }
-        if let Some(wanted) = publication.topic() {
-            let held = inspection::inspect_views_topic(kafka, &projection.group_id, &wanted.name);
-            findings.push(topics::of_views_topic(&held, wanted.partitions).of(wanted.name));
-        }
+        findings.extend(output_findings(&config.serve, answer));
         if config.sample > 0 {
             let settings = SampleSettings {
                 names,
@@ -95,6 +90,31 @@ fn findings(config: &CheckConfig) -> Vec<Finding> {
     let addresses = [("--listen", *listen), ("--admin-listen", *admin_listen)];
     let machine = machine::look(&addresses, *max_connections, &projection.data_dir);
     findings.extend(machine::findings(&machine, facts.holder == Holder::Server));
+    findings
+}
+
+/// Looks at the topics that `serve` writes to.
+fn output_findings(config: &ServeConfig, answer: &ClusterAnswer) -> Vec<Finding> {
+    let (kafka, group_id) = (&config.projection.kafka, &config.projection.group_id);
+    let mut findings = Vec::new();
+    if let Some(name) = &config.projection.dead_letter_topic {
+        let held = inspection::inspect_output_topic(kafka, group_id, name);
+        let read =
+            answer.details.iter().flat_map(BTreeMap::values).filter_map(|details| details.max_message_bytes);
+        findings.extend(outputs::of_letter_topic(&held, read.max()).into_iter().map(|finding| finding.of(name)));
+    }
+    if let Some(wanted) = config.publication.topic() {
+        let held = inspection::inspect_output_topic(kafka, group_id, &wanted.name);
+        let is_missing = matches!(held.topic, TopicAnswer::Missing);
+        let creation = is_missing.then(|| inspection::inspect_creation(kafka, &wanted));
+        let of_topic = outputs::of_views_topic(&held, creation.as_ref(), wanted.partitions);
+        findings.extend(of_topic.into_iter().map(|finding| finding.of(&wanted.name)));
+        if let Some(broker) = answer.brokers.iter().find(|broker| broker.error.is_none()) {
+            let id = transactional_id(&wanted.name);
+            let asked = inspection::inspect_transactional_id(kafka, broker.id, &id);
+            findings.push(outputs::of_transactional_id(&asked).of(id));
+        }
+    }
     findings
 }
 

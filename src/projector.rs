@@ -17,6 +17,7 @@ mod health;
 mod hold;
 mod ineffective_events;
 mod intake;
+mod letter_backlog;
 mod letter_desk;
 mod letter_gate;
 mod letter_requests;
@@ -50,6 +51,7 @@ use decoder::Decoder;
 use disk_guard::DiskGuard;
 use findings::FindingsCollector;
 use gate::ReadGate;
+use letter_backlog::LetterBacklog;
 pub use letter_desk::serve_letters_at_rest;
 use letter_gate::LetterGate;
 pub use letter_requests::{LetterOutcome, LetterTask};
@@ -115,6 +117,7 @@ pub struct Projector<'a> {
     findings: FindingsCollector,
     letter_limit: DeadLetterLimit,
     letters: LetterGate,
+    backlog: LetterBacklog,
     pace: RetryPace,
     orphans: OrphanSweep,
     reporter: Reporter,
@@ -150,6 +153,7 @@ impl<'a> Projector<'a> {
             liveness: Liveness::new(writer.reader().was_live()?),
             letter_limit: DeadLetterLimit::new(&writer, topics.clone(), settings.dead_letter_limit)?,
             letters: LetterGate::new(topics.clone(), settings.dead_letter_outlet.clone()),
+            backlog: LetterBacklog::new(writer.letter_topic_note())?,
             pace: RetryPace::default(),
             findings: FindingsCollector::new(
                 &writer,
@@ -216,6 +220,7 @@ impl<'a> Projector<'a> {
         self.note_recovery(source)?;
         self.checkpoint_if_due(now)?;
         self.publish_checkpoint(source);
+        self.write_letter_backlog()?;
         self.serve_letter_requests(now, source)?;
         self.sweep_orphans(now)?;
         self.become_live(now, source)?;
@@ -242,7 +247,7 @@ impl<'a> Projector<'a> {
 
     /// The longest time for which a poll may wait for records: until something is due.
     fn longest_wait(&self, now: Moment) -> Duration {
-        if self.write_back.is_clean() && self.control.letters.is_empty() {
+        if self.write_back.is_clean() && self.control.letters.is_empty() && !self.backlog.is_sending() {
             REPORT_EVERY.min(self.checkpoints.due_in(now.instant, self.liveness.is_live()))
         } else {
             write_back::GATHER
@@ -294,6 +299,7 @@ impl<'a> Projector<'a> {
         if self.findings.notice_switch(&self.write_back) {
             self.orphans.restart();
             self.letter_limit.count_anew();
+            self.backlog.restart();
         }
     }
 
@@ -380,6 +386,7 @@ impl<'a> Projector<'a> {
         // Where the end takes too long, the process reports the positions of this report.
         self.report(now, source);
         self.letters.wait_at_end();
+        self.write_letter_backlog()?;
         self.checkpoint(now)?;
         let Projector { write_back, partitions, mut checkpoints, .. } = self;
         // All is written, but perhaps not the checkpoint. The group's offsets are for others' tools.

@@ -16,6 +16,11 @@ pub fn findings(answer: &Result<ClusterAnswer, RequestError>, brokers: &str, gro
 }
 
 fn unreachable(error: &RequestError, brokers: &str) -> Finding {
+    if let Some(protocol) = other_protocol(&error.text) {
+        let remedy = "Give the port of the brokers in --brokers";
+        let text = format!("what listens there speaks {protocol}, and not Kafka's protocol: {}", error.text);
+        return Finding::wrong(Check::Brokers, text, remedy).of(brokers);
+    }
     let remedy = match error.kind {
         RequestErrorKind::Tls => {
             "TLS was not agreed on: check security.protocol, ssl.ca.location, and that the certificate is for the name in \
@@ -26,12 +31,29 @@ fn unreachable(error: &RequestError, brokers: &str) -> Finding {
         }
         RequestErrorKind::Name => "The name is not known: correct --brokers, or this machine's DNS",
         RequestErrorKind::Authorization => "Grant DESCRIBE on the cluster and the topics to this user",
+        // librdkafka's words for an end of the connection before the first answer.
+        _ if error.text.contains("Disconnected") && error.text.contains("APIVERSION_QUERY") => {
+            "What listens there ends the connection at the first request: it speaks TLS, and security.protocol says that it does not; or \
+             it is no broker"
+        }
         RequestErrorKind::Connection | RequestErrorKind::Other => {
             "Is --brokers right, does a firewall let this machine through, and does that listener speak what \
              security.protocol says?"
         }
     };
     Finding::wrong(Check::Brokers, format!("no broker answers: {}", error.text), remedy).of(brokers)
+}
+
+/// Returns the protocol of a listener that is no broker, if librdkafka's error shows it: it takes the first four bytes of any answer for
+/// the answer's length.
+fn other_protocol(error: &str) -> Option<&'static str> {
+    let (_, rest) = error.split_once("Invalid response size ")?;
+    let digits = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+    match rest[..digits].parse::<u32>().ok()?.to_be_bytes() {
+        [b'H', b'T', b'T', b'P'] => Some("HTTP"),
+        [b'S', b'S', b'H', b'-'] => Some("SSH"),
+        _ => None,
+    }
 }
 
 fn of_brokers(answer: &ClusterAnswer) -> Vec<Finding> {

@@ -23,6 +23,10 @@ pub enum Check {
     Topic,
     /// Each topic may be read.
     Read,
+    /// Each topic that `serve` writes to may be written to.
+    Write,
+    /// Views may be published under their transactional id.
+    TransactionalId,
     /// Each topic still has its first records.
     History,
     /// Each topic goes on to keep its records.

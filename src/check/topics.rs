@@ -9,7 +9,7 @@ use crate::domain::record::RECORD_LIMIT;
 use crate::domain::{Topic, TopicPartition};
 use crate::source::TopicNames;
 use crate::source::kafka::inspection::{
-    ClientLimits, ClusterAnswer, NewestRecords, PartitionAnswer, RequestErrorKind, TopicAnswer, ViewsTopicAnswer,
+    ClientLimits, ClusterAnswer, NewestRecords, PartitionAnswer, RequestErrorKind, TopicAnswer,
 };
 use crate::source::kafka::topic_settings::{TopicDetails, TopicSettings};
 
@@ -71,91 +71,6 @@ fn missing(topic: Topic) -> Finding {
              READ and DESCRIBE on it"
         ),
     )
-}
-
-/// Returns the finding about the topic that dead letters are written to. Whether they may be written shows only when one is.
-pub fn of_letter_topic(held: &TopicAnswer) -> Finding {
-    match held {
-        TopicAnswer::There { partitions, .. } if partitions.iter().all(|held| held.has_leader) => Finding::right(
-            Check::Topic,
-            format!("it has {} partitions for dead letters, each with a leader", partitions.len()),
-        ),
-        TopicAnswer::There { .. } => Finding::wrong(
-            Check::Topic,
-            "some of its partitions have no leader, and no checkpoint passes a dead letter that is for one of them",
-            "Bring the brokers back that have them",
-        ),
-        TopicAnswer::Missing => Finding::wrong(
-            Check::Topic,
-            "there is no such topic, or this user may not know of it: no checkpoint passes a dead letter then",
-            "Correct --dead-letter-topic; or create it; or grant WRITE and DESCRIBE on it",
-        ),
-        TopicAnswer::Failed(error) => Finding::wrong(
-            Check::Topic,
-            format!("it may not be looked at: {}", error.text),
-            "Grant WRITE and DESCRIBE on it to this user, or ask again once the brokers answer",
-        ),
-    }
-}
-
-/// Returns the finding about the topic of views, which `serve` makes with so many partitions if it is missing. Whether it may be made
-/// and written to shows only then.
-pub fn of_views_topic(held: &ViewsTopicAnswer, partitions_made: i32) -> Finding {
-    let partitions = match &held.topic {
-        TopicAnswer::There { partitions, .. } => partitions,
-        TopicAnswer::Missing => {
-            return Finding::doubtful(
-                Check::Topic,
-                format!(
-                    "there is no such topic, or this user may not know of it: `serve` makes it for views, compacted, with \
-                     {partitions_made} partitions, if it may"
-                ),
-                "If --publish-views names it rightly, grant CREATE, WRITE, READ and DESCRIBE on it; or create it with cleanup.policy=compact",
-            );
-        }
-        TopicAnswer::Failed(error) => {
-            let text = format!("it may not be looked at: {}", error.text);
-            let remedy = "Grant WRITE, READ and DESCRIBE on it to this user, or ask again once the brokers answer";
-            return Finding::wrong(Check::Topic, text, remedy);
-        }
-    };
-    let leaderless = partitions.iter().filter(|held| !held.has_leader).map(|held| held.partition);
-    let leaderless: Vec<i32> = leaderless.collect();
-    if !leaderless.is_empty() {
-        let text = format!(
-            "no broker leads these of its partitions, so that no view is published, and no checkpoint passes what is not: {}",
-            listed(leaderless)
-        );
-        return Finding::wrong(Check::Topic, text, "Bring the brokers back that have them");
-    }
-    let count = partitions.len();
-    match &held.settings {
-        Ok(Some(settings)) if settings.keeps_last_of_each_key() => Finding::right(
-            Check::Topic,
-            format!("it has {count} partitions for views, each with a leader, and is compacted"),
-        ),
-        Ok(Some(settings)) => Finding::wrong(
-            Check::Topic,
-            format!(
-                "it has cleanup.policy={}, so that views would vanish from it, or their old states stay for ever: `serve` \
-                 publishes none on it",
-                settings.cleanup_policy
-            ),
-            "Set cleanup.policy=compact on it, or name another topic by --publish-views",
-        ),
-        Ok(None) => Finding::doubtful(
-            Check::Topic,
-            format!(
-                "it has {count} partitions for views; whether it is compacted is not known, as this user may not see its settings"
-            ),
-            "Grant DESCRIBE_CONFIGS on it to this user, or see to it that it has cleanup.policy=compact",
-        ),
-        Err(why) => Finding::doubtful(
-            Check::Topic,
-            format!("it has {count} partitions for views; whether it is compacted is not known: {why}"),
-            "Ask again once the brokers answer, or see to it that it has cleanup.policy=compact",
-        ),
-    }
 }
 
 /// Judges the leaders and the replicas.

@@ -61,6 +61,10 @@ pub struct LetterConfig {
     /// The dead letter, as TOPIC/PARTITION@OFFSET
     #[arg(value_name = "ID", value_parser = values::text)]
     pub id: String,
+    /// The frame that a schema registry's serializer has put around the value, by which the place of the error is found; where a
+    /// process serves the store, it goes by its own
+    #[arg(long, value_name = "auto|confluent|glue|apicurio|none", default_value = "auto", value_parser = values::framing)]
+    pub framing: Framing,
     /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,

@@ -19,7 +19,9 @@ use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
 use crate::source::kafka::{KafkaSource, letter_topic};
 use crate::source::{LetterOutlet, Source, TopicNames, letter_outlet};
 use crate::status::{State, Status};
-use crate::store::{self, Checkpoint, DeadLetterBound, MissingHistoryLedger, OpenStore, Reader, StoreError};
+use crate::store::{
+    self, Checkpoint, DeadLetterBound, LetterTopicNote, MissingHistoryLedger, OpenStore, Reader, StoreError,
+};
 pub use throttle::Throttle;
 use throttle::{ThrottleRelease, ThrottledSource};
 
@@ -34,6 +36,8 @@ pub struct GenerationRuntime {
     pub control: Arc<PauseHandle>,
     /// The records that the generation is built without; `None` where nobody can write to it.
     pub missing_history: Option<MissingHistoryLedger>,
+    /// The note of the topic that has its dead letters; `None` where nobody can write to it.
+    pub letter_topic_note: Option<LetterTopicNote>,
     /// The pulse of the projector, which has no work if nothing is folded.
     pub pulse: Pulse,
     freedom: Arc<ThrottleRelease>,
@@ -60,7 +64,7 @@ impl GenerationRuntime {
         }
         writer.note_topics(&topics::all(&config.kafka.topics))?;
         let (reader, directory, pulse) = (writer.reader(), path.clone(), writer.pulse());
-        let missing_history = writer.missing_history();
+        let (missing_history, letter_topic_note) = (writer.missing_history(), writer.letter_topic_note());
         let outlet = letters_to_topic(config)?;
         let project = {
             let (config, status, control, freedom) =
@@ -109,6 +113,7 @@ impl GenerationRuntime {
             control,
             pulse,
             missing_history: Some(missing_history),
+            letter_topic_note: Some(letter_topic_note),
             freedom,
             thread: Some(thread),
         })
@@ -138,6 +143,7 @@ impl GenerationRuntime {
             control,
             pulse: Pulse::default(),
             missing_history: None,
+            letter_topic_note: None,
             freedom,
             thread: Some(thread),
         })

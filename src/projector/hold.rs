@@ -24,6 +24,8 @@ impl Projector<'_> {
                 ReadTarget::Here => Some(self.partitions.positions()),
                 ReadTarget::At(positions) | ReadTarget::CheckpointAt(positions) => Some(positions),
             };
+            // Whoever lets it go may have let readers see it before that, and what was put aside is folded as what it is by now.
+            self.notice_switch();
             for (event, from) in std::mem::take(&mut self.gate.aside) {
                 self.take_in(now, event, from)?;
             }

@@ -143,10 +143,8 @@ impl Projector<'_> {
                 }
                 Err(dead_letter) => {
                     self.findings.log_dead_letter(dead_letter, now.instant);
-                    let is_new = dead_letter.position.offset >= next_offset && !self.findings.is_quiet();
-                    if is_new {
-                        let (record, cut_from) = batch.record(index);
-                        self.letters.send(&record, cut_from, dead_letter);
+                    if dead_letter.position.offset >= next_offset {
+                        self.write_new_letter(batch, index, dead_letter)?;
                     }
                     self.write_back.keep_dead_letter(DeadLetter::clone(dead_letter));
                     is_too_much = dead_letter.position.offset >= next_offset
@@ -165,6 +163,26 @@ impl Projector<'_> {
         self.partitions.advance(partition, batch.anchor(last), batch.time(last));
         self.write_back.note_read(batch, which);
         if is_too_much { self.stop_topic(now, partition.topic) } else { Ok(()) }
+    }
+
+    /// Sends the letter of a record that was not read before to its topic. A generation that readers do not see leaves that to the one
+    /// that they see.
+    fn write_new_letter(&mut self, batch: &Batch, index: usize, letter: &DeadLetter) -> Result<(), StoreError> {
+        if self.findings.is_quiet() || self.letters.topic().is_none() {
+            return self.backlog.note_unsent();
+        }
+        let (record, cut_from) = batch.record(index);
+        self.letters.send(&record, cut_from, letter);
+        Ok(())
+    }
+
+    /// Writes the next letters of the store that their topic has not, if readers see this generation.
+    pub(super) fn write_letter_backlog(&mut self) -> Result<(), StoreError> {
+        if self.findings.is_quiet() || self.backlog.is_done() {
+            return Ok(());
+        }
+        let reader = self.write_back.writer().reader();
+        self.backlog.advance(&reader, &self.letters, self.checkpoints.written(), &self.settings.topics)
     }
 
     /// Stops a topic of which too many records are not understood.

@@ -299,3 +299,6 @@ pub fn serve_letters_at_rest(
     write_back.finish()?;
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,16 @@ impl LetterGate {
         }
     }
 
+    /// Sends a dead letter that the store has kept.
+    pub fn send_kept(&self, letter: &DeadLetter) {
+        self.send(&letter.record(), (!letter.is_whole()).then_some(letter.value_len), letter);
+    }
+
+    /// Returns the name of the topic, if there is one.
+    pub fn topic(&self) -> Option<&str> {
+        self.outlet.as_ref().map(LetterOutlet::topic)
+    }
+
     /// Returns the numbers of the letters as of now.
     pub fn numbers(&self) -> LetterNumbers {
         self.outlet.as_ref().map_or_else(LetterNumbers::default, |outlet| {

@@ -8,6 +8,7 @@ mod consumer;
 mod consumer_config;
 mod consumer_watch;
 pub(crate) mod decompression;
+mod delivery_context;
 pub mod embedded_broker;
 mod error_context;
 mod fetch_errors;

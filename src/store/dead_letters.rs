@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,20 @@ impl Reader {
             from = Bound::Excluded(key.to_vec());
         }
         Ok(letters)
+    }
+
+    /// Returns true if this generation has a dead letter at every position at which another one has. Once it is `until`, it returns
+    /// false.
+    ///
+    /// # Errors
+    /// The errors of either store.
+    pub fn has_letters_of(&self, other: &Reader, until: Instant) -> Result<bool, StoreError> {
+        for key in other.trees.dead_letters.iter().keys() {
+            if !self.trees.dead_letters.contains_key(key?)? || Instant::now() >= until {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns the numbers of the dead letters that newer ones have replaced.

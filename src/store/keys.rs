@@ -92,6 +92,9 @@ pub const LETTERS_COUNTED_FROM: &[u8] = b"dead-letters-counted-from";
 /// Key in `meta` of the number of dead letters that newer ones have replaced.
 pub const REPLACED_LETTERS: &[u8] = b"dead-letters-replaced";
 
+/// Key in `meta` of the name of the topic that has every dead letter.
+pub const LETTER_TOPIC: &[u8] = b"dead-letter-topic";
+
 /// Prefix of the keys in `meta` of the offset of each partition below which dead letters were removed. The stream's number and the
 /// partition's number follow.
 pub const REMOVED_LETTERS: &[u8] = b"dead-letters-removed/";

@@ -7,8 +7,8 @@ use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, NamedPartition, Topic};
 use optview::source::TopicNames;
-use optview::source::kafka::KafkaSettings;
 use optview::source::kafka::letter_reading::read_letters;
+use optview::source::kafka::{KafkaSettings, admin};
 use optview::source::returned_letter;
 use optview::synthetic::{History, HistorySettings};
 use serde_json::Value;
@@ -16,13 +16,17 @@ use serde_json::Value;
 use crate::Test;
 use crate::cluster::{PutRecord, create_topic, put};
 use crate::dice::Dice;
-use crate::rig::Rig;
+use crate::events::created;
+use crate::other_version::fold_otherwise;
+use crate::rebuild::{check_rebuilt, data, run};
+use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
 use crate::visible_views::VisibleViews;
 
 pub const TESTS: &[Test] = &[
     test!(a_topic_of_garbage_stops_and_goes_on_when_it_is_told_to, Broker),
     test!(dead_letters_go_to_a_topic_of_their_own_and_come_back_from_it, Broker),
+    test!(every_letter_of_what_readers_see_is_on_the_topic_after_rebuilds_and_a_frozen_generation, Broker),
 ];
 
 const GARBAGE: usize = 2_000;
@@ -180,4 +184,54 @@ fn dead_letters_go_to_a_topic_of_their_own_and_come_back_from_it(rig: &Rig) {
     let id = done["not_tried"][0]["id"].as_str().expect("an id");
     assert!(id.starts_with(&NamedPartition::new(topic.as_str(), 1).to_string()), "{done}");
     assert_eq!(letters(rig, &["list"])["total"], 0);
+}
+
+/// Puts records on the topic of jobs that are no events.
+fn put_garbage(rig: &Rig, count: usize) {
+    let garbage = (0..count).map(|number| PutRecord::new(Topic::Jobs, format!("garbage-{number}"), "{ no event"));
+    put(rig, &garbage.collect::<Vec<PutRecord>>());
+}
+
+fn every_letter_of_what_readers_see_is_on_the_topic_after_rebuilds_and_a_frozen_generation(rig: &Rig) {
+    rig.create_topics(1);
+    let topic = format!("{}-letters", rig.settings.topics.get(Topic::Jobs));
+    admin::ensure_topic(&rig.settings, &topic, 1, None, &[]).expect("a topic");
+    put(rig, &[created("a"), created("b")]);
+    put_garbage(rig, 5);
+    let arguments = ["--dead-letter-topic", &topic];
+    let server = Server::start(rig, &arguments);
+    server.wait_until_all_is_kept(rig);
+    assert_eq!((letters_of(rig, &topic).len(), rig.end_of(&topic)), (5, 5));
+    // A rebuild finds the same letters, which are on the topic.
+    check_rebuilt(&run(rig, &["rebuild", "--json"]), true);
+    server.wait_until_all_is_kept(rig);
+    assert_eq!(rig.end_of(&topic), 5);
+    // What was discarded is found anew, and so all letters are written again.
+    assert_eq!(
+        letters(rig, &["discard", &format!("{}/0@3", rig.settings.topics.get(Topic::Jobs))])["discarded"],
+        1
+    );
+    check_rebuilt(&run(rig, &["rebuild", "--json"]), true);
+    wait_until("all are written again", || (rig.end_of(&topic) == 10).then_some(()));
+    server.wait_until_all_is_kept(rig);
+    let (ended, _) = server.stop();
+    assert!(ended.success());
+    // What comes while another version's generation is shown is written once that is replaced.
+    let current = std::fs::read_to_string(data(rig).join("CURRENT")).expect("a live generation");
+    fold_otherwise(&data(rig).join("generations").join(current.trim()));
+    put_garbage(rig, 3);
+    // Its place is taken by the generation before, in which a letter was discarded.
+    let server = Server::start(rig, &arguments);
+    server.wait_for("this version's generation is live", |report| {
+        report.state == "live" && report.dead_letters == 7
+    });
+    wait_until("all are on the topic", || (letters_of(rig, &topic).len() == 8).then_some(()));
+    server.wait_until_all_is_kept(rig);
+    let ended = rig.end_of(&topic);
+    assert!(server.stop().0.success());
+    // And that is remembered.
+    let server = Server::start(rig, &arguments);
+    server.wait_until_all_is_kept(rig);
+    assert!(server.stop().0.success());
+    assert_eq!(rig.end_of(&topic), ended);
 }

@@ -248,7 +248,12 @@ impl Rig {
 
     /// Returns the sum of the end offsets of a topic's partitions.
     pub fn end(&self, topic: Topic) -> i64 {
-        offsets(&self.consumer(), self.settings.topics.get(topic)).iter().map(|(_, high)| high).sum()
+        self.end_of(self.settings.topics.get(topic))
+    }
+
+    /// Returns the sum of the end offsets of the partitions of the topic of this name.
+    pub fn end_of(&self, name: &str) -> i64 {
+        offsets(&self.consumer(), name).iter().map(|(_, high)| high).sum()
     }
 
     /// Every record of a topic, up to where it ends now.

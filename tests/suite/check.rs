@@ -1,6 +1,8 @@
 //! `optview check` as a process beside an in-process broker: each fault in turn is found, by its check and by no other, and nothing is
 //! changed by it.
 
+mod faults;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -11,8 +13,10 @@ use optview::data_dir;
 use optview::domain::Topic;
 use optview::source::TopicNames;
 use optview::source::kafka::KafkaSettings;
-use optview::source::kafka::embedded_broker::EmbeddedBroker;
 use optview::source::kafka::producer::Producer;
+use optview::store::OpenStore;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,7 +26,7 @@ use crate::fixtures;
 struct World {
     settings: KafkaSettings,
     directory: TempDir,
-    _broker: EmbeddedBroker,
+    cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 struct Answer {
@@ -33,8 +37,17 @@ struct Answer {
 
 impl World {
     fn new() -> World {
-        let broker = EmbeddedBroker::start(TopicNames::default(), 2).unwrap();
-        World { settings: broker.settings(), directory: tempfile::tempdir().unwrap(), _broker: broker }
+        let cluster = MockCluster::new(1).unwrap();
+        for topic in Topic::ALL {
+            cluster.create_topic(topic.default_name(), 2, 1).unwrap();
+        }
+        let settings = KafkaSettings {
+            brokers: cluster.bootstrap_servers(),
+            topics: TopicNames::default(),
+            // The mock cluster holds an empty fetch for this long even if records arrive meanwhile.
+            properties: vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())],
+        };
+        World { settings, directory: tempfile::tempdir().unwrap(), cluster }
     }
 
     fn data_dir(&self) -> std::path::PathBuf {
@@ -48,9 +61,14 @@ impl World {
     }
 
     fn command(&self, command: &str, arguments: &[&str]) -> Command {
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_optview")), command, arguments)
+    }
+
+    /// Returns a command of this copy of the program.
+    fn command_of(&self, program: &Path, command: &str, arguments: &[&str]) -> Command {
         let KafkaSettings { brokers, properties, .. } = &self.settings;
         let properties: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        let mut program = Command::new(env!("CARGO_BIN_EXE_optview"));
+        let mut program = Command::new(program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
             program.env_remove(name);
         }
@@ -69,13 +87,25 @@ impl World {
     }
 
     fn check(&self, arguments: &[&str]) -> Answer {
-        let output = self.command("check", arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Answer::of(self.command("check", arguments))
     }
 }
 
 impl Answer {
+    fn of(mut command: Command) -> Answer {
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Returns the text and the remedy of a finding with this verdict, named as by [`Answer::with_verdict`].
+    fn words_of(&self, verdict: &str, name: &str) -> String {
+        let names = self.with_verdict(verdict);
+        let at = names.iter().position(|found| found == name).unwrap();
+        let found = self.findings().into_iter().filter(|finding| finding["verdict"] == verdict).nth(at).unwrap();
+        format!("{}. {}", found["text"].as_str().unwrap(), found["remedy"].as_str().unwrap_or_default())
+    }
+
     fn findings(&self) -> Vec<Value> {
         let json: Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr));

@@ -62,3 +62,25 @@ proptest! {
         prop_assert!(found.iter().all(|finding| finding.remedy.is_some() == (finding.verdict != Verdict::Right)));
     }
 }
+
+#[test]
+fn a_listener_of_another_protocol_is_known_by_the_first_bytes_of_its_answer() {
+    for (size, protocol) in [
+        (u32::from_be_bytes(*b"HTTP"), Some("HTTP")),
+        (u32::from_be_bytes(*b"SSH-"), Some("SSH")),
+        (200_000_000, None),
+    ] {
+        let text = format!("Invalid response size {size} (0..100000000): increase receive.message.max.bytes");
+        assert_eq!(other_protocol(&text), protocol, "{text}");
+        let error = RequestError { kind: RequestErrorKind::Connection, text };
+        let found = findings(&Err(error), "kafka:9092", "group");
+        assert_eq!((found.len(), found[0].verdict), (1, Verdict::Wrong));
+        let said = protocol.is_some_and(|protocol| found[0].text.contains(&format!("speaks {protocol}")));
+        assert_eq!(said, protocol.is_some(), "{found:?}");
+    }
+    assert_eq!(other_protocol("Invalid response size "), None);
+    let text =
+        "kafka:9092/bootstrap: Disconnected: closed by peer (after 9ms in state APIVERSION_QUERY)".to_owned();
+    let found = findings(&Err(RequestError { kind: RequestErrorKind::Connection, text }), "kafka:9092", "group");
+    assert!(found[0].remedy.as_ref().unwrap().contains("it speaks TLS"), "{found:?}");
+}

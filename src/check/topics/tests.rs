@@ -38,49 +38,6 @@ fn record(topic: Topic, partition: i32, millis: i64) -> OwnedRecord {
     }
 }
 
-#[test]
-fn a_topic_that_takes_no_dead_letters_is_wrong() {
-    let leaderless = PartitionAnswer { has_leader: false, ..partition(1) };
-    let there = |partitions| TopicAnswer::There { id: None, partitions };
-    assert_eq!(of_letter_topic(&there(vec![partition(0)])).verdict, Verdict::Right);
-    let failed = TopicAnswer::Failed(error(RequestErrorKind::Authorization));
-    for held in [there(vec![partition(0), leaderless]), TopicAnswer::Missing, failed] {
-        assert_eq!(of_letter_topic(&held).verdict, Verdict::Wrong, "{held:?}");
-    }
-}
-
-#[test]
-fn a_topic_that_keeps_no_views_is_wrong_and_what_is_not_known_of_it_is_doubtful() {
-    let there = |partitions| TopicAnswer::There { id: None, partitions };
-    let sound = || there(vec![partition(0), partition(1)]);
-    let compacted = || Ok(Some(TopicSettings::new("compact", 604_800_000, -1)));
-    let of = |topic, settings| of_views_topic(&ViewsTopicAnswer { topic, settings }, 12);
-    let right = of(sound(), compacted());
-    assert_eq!((right.verdict, right.remedy), (Verdict::Right, None));
-    assert!(right.text.contains("2 partitions") && right.text.contains("compacted"), "{}", right.text);
-    let leaderless = PartitionAnswer { has_leader: false, ..partition(1) };
-    let failed = TopicAnswer::Failed(error(RequestErrorKind::Authorization));
-    let settings = |policy| Ok(Some(TopicSettings::new(policy, 604_800_000, -1)));
-    for (topic, settings, verdict, part) in [
-        (TopicAnswer::Missing, Ok(None), Verdict::Doubtful, "12 partitions"),
-        (sound(), Ok(None), Verdict::Doubtful, "may not see its settings"),
-        (sound(), Err("why".to_owned()), Verdict::Doubtful, "is not known: why"),
-        (failed, Ok(None), Verdict::Wrong, "looked at: why"),
-        (
-            there(vec![partition(0), leaderless]),
-            compacted(),
-            Verdict::Wrong,
-            "no checkpoint passes what is not: 1",
-        ),
-        (sound(), settings("delete"), Verdict::Wrong, "cleanup.policy=delete"),
-        (sound(), settings("compact,delete"), Verdict::Wrong, "cleanup.policy=compact,delete"),
-    ] {
-        let finding = of(topic, settings);
-        assert_eq!((finding.check, finding.verdict), (Check::Topic, verdict), "{finding:?}");
-        assert!(finding.text.contains(part) && finding.remedy.is_some(), "no {part}: {finding:?}");
-    }
-}
-
 /// A cluster of three brokers and three topics of two partitions each with which nothing is wrong.
 struct World {
     answer: ClusterAnswer,

@@ -278,6 +278,11 @@ impl<'a> Conductor<'a> {
 
     fn switch_readers(&mut self) -> anyhow::Result<()> {
         self.found = Some(self.shared.counts());
+        let handed_over =
+            self.live_reader().and_then(|live| handover::hand_over_letter_topic(&live, self.running()?));
+        if let Err(error) = handed_over {
+            tracing::warn!(%error, "the new generation writes all of its dead letters to their topic");
+        }
         match std::mem::replace(&mut self.new, NewGeneration::NotOpen) {
             NewGeneration::Running(new) => self.old = self.live_slot.switch_to(new),
             NewGeneration::NotOpen | NewGeneration::Open(_) => bail!("no generation is kept up to date"),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use itertools::Itertools as _;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::domain::Topic;
 
@@ -112,37 +113,66 @@ pub fn ensure_topic(
     Ok(await_leaders(&admin, &[(name, partitions)])?.get(name).copied().unwrap_or(partitions))
 }
 
+/// Asks whether a compacted topic could be created, and creates none. Returns the cluster's answer.
+///
+/// # Errors
+/// No cluster answers, or none that knows the request: the reason.
+pub fn try_creation(
+    settings: &KafkaSettings,
+    name: &str,
+    partitions: i32,
+    replication_factor: Option<i32>,
+) -> Result<Result<(), RDKafkaErrorCode>, String> {
+    let admin = admin(settings).map_err(|error| error.to_string())?;
+    let options = AdminOptions::new().request_timeout(Some(METADATA_DEADLINE)).validate_only(true);
+    let factor = replication_factor.unwrap_or(CLUSTERS_DEFAULT);
+    let answers =
+        request_creation(&admin, &[(name, partitions)], factor, &[("cleanup.policy", "compact")], &options)?;
+    match answers.into_iter().next() {
+        Some(Ok(_)) => Ok(Ok(())),
+        Some(Err((_, code))) => Ok(Err(code)),
+        None => Err("the cluster gave no answer".to_owned()),
+    }
+}
+
 fn create(
     admin: &Admin,
     missing: &[(&str, i32)],
     replication_factor: i32,
     topic_settings: &[(&str, &str)],
 ) -> Result<(), TopicError> {
-    let new = |&(name, partitions)| {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication_factor));
-        topic_settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
-    };
-    let topics: Vec<NewTopic<'_>> = missing.iter().map(new).collect();
     let options =
         AdminOptions::new().operation_timeout(Some(CREATION_DEADLINE)).request_timeout(Some(CREATION_DEADLINE));
-    let names = || missing.iter().map(|(name, _)| *name).join(", ");
-    let refused = |topic: &str, why: String| Err(TopicError::Refused { topic: topic.to_owned(), why });
-    // A thread of rdkafka's own receives the answer, so that a bare runtime is enough to wait for it.
-    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refused(&names(), error.to_string()),
-    };
-    let answers = match runtime.block_on(admin.create_topics(&topics, &options)) {
-        Ok(answers) => answers,
-        Err(error) => return refused(&names(), error.to_string()),
-    };
+    let refused = |topic: String, why: String| TopicError::Refused { topic, why };
+    let answers = request_creation(admin, missing, replication_factor, topic_settings, &options)
+        .map_err(|why| refused(missing.iter().map(|(name, _)| *name).join(", "), why))?;
     for answer in answers {
         match answer {
-            Ok(_) | Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, why)) => return refused(&topic, why.to_string()),
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, why)) => return Err(refused(topic, why.to_string())),
         }
     }
     Ok(())
+}
+
+/// Requests the creation of topics. Returns the answer about each.
+fn request_creation(
+    admin: &Admin,
+    missing: &[(&str, i32)],
+    replication_factor: i32,
+    topic_settings: &[(&str, &str)],
+    options: &AdminOptions,
+) -> Result<Vec<TopicResult>, String> {
+    let topics = missing.iter().map(|&(name, partitions)| {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication_factor));
+        topic_settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+    });
+    let topics: Vec<NewTopic<'_>> = topics.collect();
+    // A thread of rdkafka's own receives the answer, so that a bare runtime is enough to wait for it.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+    runtime
+        .block_on(admin.create_topics(&topics, options))
+        .map_err(|error| admin.inner().context().explain(&error))
 }
 
 /// Waits until each partition of a new topic has a leader. Records that are sent earlier would only be retried.

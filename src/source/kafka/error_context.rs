@@ -40,6 +40,16 @@ impl ClientContext for ErrorContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Errors reach `error` too.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+        // A connection that is closed by its other end is no error of librdkafka's. Its guess at the cause, such as TLS where there is
+        // none, is only in the log, and only with `log.connection.close`.
+        if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Info) {
+            let mut held = self.0.lock();
+            if held.as_ref().is_none_or(|(code, _)| *code == Some(RDKafkaErrorCode::AllBrokersDown)) {
+                // The thread comes first.
+                let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
+                *held = Some((Some(RDKafkaErrorCode::BrokerTransportFailure), reason.to_owned()));
+            }
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

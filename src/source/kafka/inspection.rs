@@ -3,11 +3,14 @@
 
 mod answers;
 mod newest_records;
+mod output_topics;
+mod transactional_id;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker};
@@ -17,13 +20,16 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::KafkaSettings;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
+pub use super::queries::TopicRights;
 use super::queries::{Answer, Bound, Queries, QueryClient};
-use super::topic_settings::{self, SettingsError, TopicDetails, TopicSettings, topic_details};
+use super::topic_settings::{SettingsError, TopicDetails, topic_details};
 use crate::domain::{Topic, TopicId};
 pub use answers::{
     BrokerAnswer, ClientLimits, ClusterAnswer, PartitionAnswer, RequestError, RequestErrorKind, TopicAnswer,
 };
 pub use newest_records::{NewestRecords, newest_records};
+pub use output_topics::{CreationAnswer, OutputTopicAnswer, inspect_creation, inspect_output_topic};
+pub use transactional_id::{TransactionalIdAnswer, inspect_transactional_id};
 
 /// Time limit of the first answer, in which librdkafka may try each broker several times.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -37,7 +43,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// Fails if no broker answers at all.
 pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer, RequestError> {
-    let config = consumer_config(settings, group_id);
+    let mut config = consumer_config(settings, group_id);
+    // A listener of another protocol only closes the connection, and librdkafka's guess at the cause is in its log of that.
+    config.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
     let client = config
         .create_with_context(ErrorContext::default())
         .map_err(|error| RequestError { kind: RequestErrorKind::Other, text: error.to_string() })?;
@@ -74,34 +82,6 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
         topics,
         limits: ClientLimits::of(&config),
     })
-}
-
-/// The topic of views, as the cluster has it.
-#[derive(Debug)]
-pub struct ViewsTopicAnswer {
-    /// The topic, without bounds.
-    pub topic: TopicAnswer,
-    /// Its settings, or the reason for which they are not known; `None` if there is no topic, or this client may not see them.
-    pub settings: Result<Option<TopicSettings>, String>,
-}
-
-/// Asks for the topic of views and its settings.
-pub fn inspect_views_topic(settings: &KafkaSettings, group_id: &str, name: &str) -> ViewsTopicAnswer {
-    let topic = inspect_output_topic(settings, group_id, name);
-    let found = match &topic {
-        TopicAnswer::There { .. } => topic_settings::settings_of(settings, name).map_err(reason_of),
-        TopicAnswer::Missing | TopicAnswer::Failed(_) => Ok(None),
-    };
-    ViewsTopicAnswer { topic, settings: found }
-}
-
-/// Asks for a topic that `serve` writes to, such as that of dead letters.
-pub fn inspect_output_topic(settings: &KafkaSettings, group_id: &str, name: &str) -> TopicAnswer {
-    let client: Result<QueryClient, KafkaError> =
-        consumer_config(settings, group_id).create_with_context(ErrorContext::default()).map(QueryClient::new);
-    let answer =
-        client.and_then(|client| Ok(topic_of(&client.fetch_metadata(Some(name), FIRST_ANSWER_WITHIN)?, name)));
-    answer.unwrap_or_else(|error| TopicAnswer::Failed(RequestError::of(&error, &ErrorContext::default())))
 }
 
 /// Waits until the reason for a failed connection has been reported. Reports come only while a client is polled.

@@ -2,19 +2,19 @@
 //! what order, and whether twice, does not matter.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::KafkaSettings;
-use super::error_context::ErrorContext;
+use super::delivery_context::DeliveryContext;
 use crate::source::{Acknowledgments, LetterInbox, OutgoingLetter};
 
 /// The interval at which acknowledgments are taken in.
@@ -52,8 +52,9 @@ fn run(config: &ClientConfig, topic: String, inbox: LetterInbox) {
     let LetterInbox { letters, acknowledgments } = inbox;
     // Most generations have no letter to write, and need no client.
     let Ok(first) = letters.recv() else { return };
+    let ended = Arc::default();
     let producer = loop {
-        match config.create_with_context(DeliveryContext::default()) {
+        match config.create_with_context(context(&ended)) {
             Ok(producer) => break producer,
             Err(error) => {
                 acknowledgments.set_trouble(Some(format!("librdkafka makes no producer: {error}")));
@@ -61,7 +62,7 @@ fn run(config: &ClientConfig, topic: String, inbox: LetterInbox) {
             }
         }
     };
-    let mut writer = LetterWriter::new(producer, topic, acknowledgments);
+    let mut writer = LetterWriter::new(producer, ended, topic, acknowledgments);
     writer.take(first);
     loop {
         let next = match writer.is_idle() {
@@ -81,6 +82,15 @@ fn run(config: &ClientConfig, topic: String, inbox: LetterInbox) {
     }
 }
 
+/// Returns a context that keeps what became of each letter until the thread looks.
+fn context(ended: &EndedDeliveries) -> DeliveryContext<Box<WaitingLetter>> {
+    let ended = ended.clone();
+    DeliveryContext::new(move |_, result, waiting| {
+        let result = result.as_ref().map(drop).map_err(|(error, _)| error.clone());
+        ended.lock().push(Delivery { waiting, result });
+    })
+}
+
 /// A letter that is not acknowledged.
 struct WaitingLetter {
     number: u64,
@@ -95,8 +105,12 @@ struct Delivery {
     result: Result<(), KafkaError>,
 }
 
+/// The deliveries that have ended and were not looked at.
+type EndedDeliveries = Arc<Mutex<Vec<Delivery>>>;
+
 struct LetterWriter {
-    producer: BaseProducer<DeliveryContext>,
+    producer: BaseProducer<DeliveryContext<Box<WaitingLetter>>>,
+    ended: EndedDeliveries,
     topic: String,
     acknowledgments: Acknowledgments,
     /// The letters that the client does not have.
@@ -111,12 +125,14 @@ struct LetterWriter {
 
 impl LetterWriter {
     fn new(
-        producer: BaseProducer<DeliveryContext>,
+        producer: BaseProducer<DeliveryContext<Box<WaitingLetter>>>,
+        ended: EndedDeliveries,
         topic: String,
         acknowledgments: Acknowledgments,
     ) -> LetterWriter {
         LetterWriter {
             producer,
+            ended,
             topic,
             acknowledgments,
             queue: VecDeque::new(),
@@ -147,7 +163,7 @@ impl LetterWriter {
             }
         }
         self.producer.poll(Duration::ZERO);
-        let ended = std::mem::take(&mut *self.producer.context().ended.lock());
+        let ended = std::mem::take(&mut *self.ended.lock());
         self.in_flight -= ended.len();
         for Delivery { waiting, result } in ended {
             match result {
@@ -228,32 +244,6 @@ impl LetterWriter {
             tracing::error!(topic = self.topic, "the dead letter topic takes no letters: {why}");
         }
         self.acknowledgments.set_trouble(Some(why));
-    }
-}
-
-/// The context of the client, which keeps what became of each letter until the thread looks.
-#[derive(Default)]
-struct DeliveryContext {
-    ended: Mutex<Vec<Delivery>>,
-    reasons: ErrorContext,
-}
-
-impl ClientContext for DeliveryContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.reasons.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.reasons.error(error, reason);
-    }
-}
-
-impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = Box<WaitingLetter>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<WaitingLetter>) {
-        let result = result.as_ref().map(drop).map_err(|(error, _)| error.clone());
-        self.ended.lock().push(Delivery { waiting, result });
     }
 }
 

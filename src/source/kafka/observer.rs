@@ -288,7 +288,8 @@ impl Poller {
                 Some(Answer::Ids(request, Err(code))) => {
                     round.ids.extend(topics.iter().map(|&topic| (topic, brokers[request], Err(code))));
                 }
-                None => break,
+                // Rights are not asked for here.
+                Some(Answer::Rights(_)) | None => break,
             }
         }
         if round.has_id_error() {

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::domain::{Record, Topic};
 use crate::source::TopicNames;
 
 use super::KafkaSettings;
-use super::error_context::ErrorContext;
+use super::delivery_context::DeliveryContext;
 
 // The field is `why` and not `source`, because each message contains it and error chains are printed whole.
 /// The reason for which records did not arrive.
@@ -62,7 +61,7 @@ pub enum ProduceError {
 /// A producer that repeats no record, keeps the order of those of a partition, and counts a record as delivered
 /// only once all in-sync replicas have it.
 pub struct Producer {
-    inner: BaseProducer<DeliveryContext>,
+    inner: BaseProducer<DeliveryContext<usize>>,
     topics: TopicNames,
     failure: Arc<Mutex<Option<ProduceError>>>,
     sent: usize,
@@ -78,7 +77,7 @@ impl Producer {
     /// Creates a producer without waiting for the cluster.
     pub fn new(settings: &KafkaSettings) -> Result<Producer, ProduceError> {
         let failure = Arc::new(Mutex::new(None));
-        let context = DeliveryContext { failure: failure.clone(), reasons: ErrorContext::default() };
+        let context = context(failure.clone());
         let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
         let deliveries = Mutex::new(Deliveries { delivered: 0, since: Instant::now() });
         Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0, deliveries })
@@ -191,6 +190,20 @@ impl Deliveries {
     }
 }
 
+/// Returns a context that keeps the first failed delivery, because later ones follow from it.
+fn context(failure: Arc<Mutex<Option<ProduceError>>>) -> DeliveryContext<usize> {
+    DeliveryContext::new(move |reasons, result, record| {
+        if let Err((why, message)) = result {
+            failure.lock().get_or_insert_with(|| ProduceError::Undelivered {
+                record,
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                why: reasons.explain(why),
+            });
+        }
+    })
+}
+
 fn config(settings: &KafkaSettings) -> ClientConfig {
     // Users may override these defaults for bulk: big batches cost the broker least.
     let mut config = ClientConfig::new();
@@ -211,37 +224,6 @@ fn config(settings: &KafkaSettings) -> ClientConfig {
         // A callback for each record costs more than the record, so that successes are not reported.
         .set("delivery.report.only.error", "true");
     config
-}
-
-/// The context of a producer. It keeps the first failed delivery, because later ones follow from it.
-struct DeliveryContext {
-    failure: Arc<Mutex<Option<ProduceError>>>,
-    reasons: ErrorContext,
-}
-
-impl ClientContext for DeliveryContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.reasons.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.reasons.error(error, reason);
-    }
-}
-
-impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
-        if let Err((why, message)) = result {
-            self.failure.lock().get_or_insert_with(|| ProduceError::Undelivered {
-                record,
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                why: self.reasons.explain(why),
-            });
-        }
-    }
 }
 
 #[cfg(test)]

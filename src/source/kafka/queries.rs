@@ -1,5 +1,5 @@
-//! Requests to a cluster for which the crate has no calls: the ids of topics, and the bounds of many partitions at
-//! once. No answer waits for another one, so that a broker that is away delays only its own.
+//! Requests to a cluster for which the crate has no calls: the ids of topics, the rights on them, and the bounds of many
+//! partitions at once. No answer waits for another one, so that a broker that is away delays only its own.
 //!
 //! This module has unsafe code, because it calls librdkafka as its header documents.
 
@@ -47,9 +47,23 @@ pub type OffsetAnswers = Result<Vec<(NamedPartition, OffsetAnswer)>, RDKafkaErro
 /// The cluster's answer about one topic: its id, or `None` if its brokers do not give ids.
 pub type IdAnswer = Result<Option<TopicId>, RDKafkaErrorCode>;
 
+/// The rights on a topic that the cluster gives this client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicRights {
+    /// True if this client may read its records.
+    pub may_read: bool,
+    /// True if this client may write records to it.
+    pub may_write: bool,
+}
+
+/// The cluster's answer about the rights on one topic; `None` if its brokers do not say.
+pub type RightsAnswer = Result<Option<TopicRights>, RDKafkaErrorCode>;
+
 /// An answer to one request.
 pub enum Answer {
     Offsets(Bound, OffsetAnswers),
+    /// The rights by the topic's name in the cluster.
+    Rights(Result<Vec<(String, RightsAnswer)>, RDKafkaErrorCode>),
     /// The answer to the n-th of the round's requests for ids, counted from 0, by the topic's name in the cluster.
     Ids(usize, Result<Vec<(String, IdAnswer)>, RDKafkaErrorCode>),
 }
@@ -71,8 +85,10 @@ unsafe impl Send for Queries {}
 const IDS: usize = 3;
 /// Maximum number of brokers that a round may ask for ids.
 pub const ID_REQUESTS_MAX: usize = 2;
+/// The number of the request for rights.
+const RIGHTS: usize = IDS + ID_REQUESTS_MAX;
 /// Maximum number of different requests of a round.
-const REQUESTS: usize = IDS + ID_REQUESTS_MAX;
+const REQUESTS: usize = RIGHTS + 1;
 
 impl Queries {
     pub fn new(client: Arc<QueryClient>) -> Queries {
@@ -124,16 +140,30 @@ impl Queries {
     /// Asks for the ids of topics. The broker is the given one, or the one that librdkafka takes for the
     /// controller. `request` numbers the round's requests for ids, below [`ID_REQUESTS_MAX`].
     pub fn ask_ids(&self, request: usize, topics: &[&str], broker: Option<i32>, within: Duration) {
-        let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
-        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         let options =
             self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, within, IDS + request);
-        let mut error: [c_char; 256] = [0; 256];
+        self.describe(topics, broker, &options);
+    }
+
+    /// Asks a broker what this client may do with topics.
+    pub fn ask_rights(&self, topics: &[&str], broker: i32, within: Duration) {
+        let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, within, RIGHTS);
+        // SAFETY: the options are alive.
+        let error = unsafe { rd::rd_kafka_AdminOptions_set_include_authorized_operations(options.0, 1) };
+        debug_assert!(error.is_null(), "a description of topics has this option");
+        self.describe(topics, Some(broker), &options);
+    }
+
+    fn describe(&self, topics: &[&str], broker: Option<i32>, options: &RequestOptions) {
+        if let Some(broker) = broker {
+            let mut error: [c_char; 256] = [0; 256];
+            // SAFETY: the options are alive.
+            unsafe { rd::rd_kafka_AdminOptions_set_broker(options.0, broker, error.as_mut_ptr(), error.len()) };
+        }
+        let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: names, options and queue are alive, and librdkafka copies what it needs of the first two.
         unsafe {
-            if let Some(broker) = broker {
-                rd::rd_kafka_AdminOptions_set_broker(options.0, broker, error.as_mut_ptr(), error.len());
-            }
             let topics = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             rd::rd_kafka_DescribeTopics(self.client.client().native_ptr(), topics, options.0, self.queue.as_ptr());
             rd::rd_kafka_TopicCollection_destroy(topics);
@@ -200,9 +230,11 @@ impl QueueEvent {
         if number / REQUESTS != round {
             return None;
         }
-        Some(match Bound::ALL.into_iter().find(|bound| *bound as usize == number % REQUESTS) {
+        let request = number % REQUESTS;
+        Some(match Bound::ALL.into_iter().find(|bound| *bound as usize == request) {
             Some(bound) => Answer::Offsets(bound, failed.map_or_else(|| Ok(self.offsets()), Err)),
-            None => Answer::Ids(number % REQUESTS - IDS, failed.map_or_else(|| Ok(self.ids()), Err)),
+            None if request == RIGHTS => Answer::Rights(failed.map_or_else(|| Ok(self.topics(rights)), Err)),
+            None => Answer::Ids(request - IDS, failed.map_or_else(|| Ok(self.topics(topic_id)), Err)),
         })
     }
 
@@ -238,7 +270,11 @@ impl QueueEvent {
             .collect()
     }
 
-    fn ids(&self) -> Vec<(String, IdAnswer)> {
+    /// Returns for each topic what `of` takes from its description.
+    fn topics<T>(
+        &self,
+        of: unsafe fn(*const rd::rd_kafka_TopicDescription_t) -> T,
+    ) -> Vec<(String, Result<T, RDKafkaErrorCode>)> {
         let mut count = 0;
         // SAFETY: the event outlives all that is read of it, and the list has `count` elements.
         let topics = unsafe {
@@ -262,7 +298,7 @@ impl QueueEvent {
                             return (name, Err(code.into()));
                         }
                     }
-                    (name, Ok(topic_id(rd::rd_kafka_TopicDescription_topic_id(*topic))))
+                    (name, Ok(of(*topic)))
                 }
             })
             .collect()
@@ -276,19 +312,44 @@ impl Drop for QueueEvent {
     }
 }
 
-/// Converts an id. Brokers before Kafka 2.8 have no ids, for which librdkafka gives zeros.
+/// Returns the id of a topic. Brokers before Kafka 2.8 have no ids, for which librdkafka gives zeros.
 ///
 /// # Safety
-/// `id` is null or alive.
-unsafe fn topic_id(id: *const rd::rd_kafka_Uuid_t) -> Option<TopicId> {
-    if id.is_null() {
-        return None;
-    }
-    // SAFETY: the pointer is not null, so the caller guarantees that it is alive.
-    let (most_significant, least_significant) =
-        unsafe { (rd::rd_kafka_Uuid_most_significant_bits(id), rd::rd_kafka_Uuid_least_significant_bits(id)) };
+/// `topic` is alive.
+unsafe fn topic_id(topic: *const rd::rd_kafka_TopicDescription_t) -> Option<TopicId> {
+    // SAFETY: the caller guarantees that the topic is alive, whose id lives as long.
+    let (most_significant, least_significant) = unsafe {
+        let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+        if id.is_null() {
+            return None;
+        }
+        (rd::rd_kafka_Uuid_most_significant_bits(id), rd::rd_kafka_Uuid_least_significant_bits(id))
+    };
     let id = TopicId { most_significant, least_significant };
     (id != TopicId { most_significant: 0, least_significant: 0 }).then_some(id)
+}
+
+/// Returns the rights on a topic. Brokers before Kafka 2.3 do not tell them, for which librdkafka gives no list.
+///
+/// # Safety
+/// `topic` is alive.
+unsafe fn rights(topic: *const rd::rd_kafka_TopicDescription_t) -> Option<TopicRights> {
+    use rd::rd_kafka_AclOperation_t as Operation;
+    let mut count = 0;
+    // SAFETY: the caller guarantees that the topic is alive, whose list lives as long. Its elements are read as numbers, since the
+    // enum may lack one.
+    let allowed: &[u32] = unsafe {
+        let list = rd::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count);
+        if list.is_null() {
+            return None;
+        }
+        elements(list.cast(), count)
+    };
+    let has = |operation: Operation| allowed.contains(&(operation as u32));
+    Some(TopicRights {
+        may_read: has(Operation::RD_KAFKA_ACL_OPERATION_READ),
+        may_write: has(Operation::RD_KAFKA_ACL_OPERATION_WRITE),
+    })
 }
 
 /// Returns a slice of librdkafka's list, whose pointer may be null if it is empty.
@@ -309,41 +370,4 @@ fn text(name: *const c_char) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::TopicNames;
-    use crate::source::kafka::consumer_config::consumer_config;
-    use crate::source::kafka::embedded_broker::EmbeddedBroker;
-
-    const WITHIN: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn bounds_and_ids_are_given_topic_by_topic_and_those_of_an_earlier_round_are_not() {
-        let broker = EmbeddedBroker::start(TopicNames::default(), 2).unwrap();
-        let client =
-            consumer_config(&broker.settings(), "test").create_with_context(ErrorContext::default()).unwrap();
-        let mut queries = Queries::new(Arc::new(Client::new(client)));
-        queries.ask_offsets(Bound::Low, &[("jobs", 0)], WITHIN);
-        queries.begin_round();
-        queries.ask_offsets(Bound::LastStable, &[("jobs", 0), ("jobs", 1), ("nowhere", 0)], WITHIN);
-        let Some(Answer::Offsets(Bound::LastStable, Ok(answers))) = queries.next(WITHIN) else {
-            panic!("no bounds")
-        };
-        let unknown = RDKafkaErrorCode::UnknownTopicOrPartition;
-        let expected = [("jobs", 0, Ok(0)), ("jobs", 1, Ok(0)), ("nowhere", 0, Err(unknown))]
-            .map(|(topic, partition, answer)| (NamedPartition::new(topic, partition), answer));
-        assert_eq!(answers, expected);
-        let mut ids = || {
-            queries.begin_round();
-            queries.ask_ids(1, &["jobs", "nowhere"], Some(1), WITHIN);
-            let Some(Answer::Ids(1, Ok(ids))) = queries.next(WITHIN) else { panic!("no ids") };
-            ids
-        };
-        let first = ids();
-        assert!(
-            matches!(first[0], (_, Ok(Some(_)))) && first[1] == ("nowhere".to_owned(), Err(unknown)),
-            "{first:?}"
-        );
-        assert_eq!(ids(), first);
-    }
-}
+mod tests;

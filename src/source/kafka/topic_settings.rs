@@ -158,6 +158,21 @@ pub fn settings_of(settings: &KafkaSettings, name: &str) -> Result<Option<TopicS
     Ok(describe_named(settings, DEADLINE, &[name], TopicSettings::of)?.remove(name))
 }
 
+/// Returns the details of one topic; `None` if it does not exist, or this client may not see them.
+pub fn details_of(
+    settings: &KafkaSettings,
+    name: &str,
+    deadline: Duration,
+) -> Result<Option<TopicDetails>, SettingsError> {
+    Ok(describe_named(settings, deadline, &[name], TopicDetails::of)?.remove(name))
+}
+
+/// Returns a broker's setting that is a number; `None` if this client may not see it, or there is no answer.
+pub fn of_broker(settings: &KafkaSettings, broker: i32, name: &str, deadline: Duration) -> Option<i64> {
+    let found = describe_resources(settings, deadline, &[ResourceSpecifier::Broker(broker)]).ok()?;
+    found.first()?.get(name)?.value.as_deref()?.parse().ok()
+}
+
 /// Asks for the settings of the three topics. `of` makes the answer about one of them.
 fn describe<T>(
     settings: &KafkaSettings,
@@ -175,13 +190,29 @@ fn describe_named<T>(
     names: &[&str],
     of: impl Fn(&ConfigResource) -> Option<T>,
 ) -> Result<BTreeMap<String, T>, SettingsError> {
+    let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let found = describe_resources(settings, deadline, &wanted)?;
+    Ok(found
+        .iter()
+        .filter_map(|resource| match &resource.specifier {
+            OwnedResourceSpecifier::Topic(name) => Some((name.clone(), of(resource)?)),
+            _ => None,
+        })
+        .collect())
+}
+
+/// Asks for the settings of topics and brokers. Those that this client may not see are missing.
+fn describe_resources(
+    settings: &KafkaSettings,
+    deadline: Duration,
+    wanted: &[ResourceSpecifier<'_>],
+) -> Result<Vec<ConfigResource>, SettingsError> {
     let brokers = || settings.brokers.clone();
     let admin: AdminClient<ErrorContext> =
         settings
             .client_config()
             .create_with_context(ErrorContext::default())
             .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
-    let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(deadline));
     let failed = |error: &KafkaError| match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
@@ -193,15 +224,8 @@ fn describe_named<T>(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
-    let answers = runtime.block_on(admin.describe_configs(&wanted, &options)).map_err(|error| failed(&error))?;
-    Ok(answers
-        .iter()
-        .flatten()
-        .filter_map(|resource| match &resource.specifier {
-            OwnedResourceSpecifier::Topic(name) => Some((name.clone(), of(resource)?)),
-            _ => None,
-        })
-        .collect())
+    let answers = runtime.block_on(admin.describe_configs(wanted, &options)).map_err(|error| failed(&error))?;
+    Ok(answers.into_iter().flatten().collect())
 }
 
 /// Logs a warning for each existing topic that will lose history, for a command that has just put records there.

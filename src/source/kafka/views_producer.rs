@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::KafkaSettings;
-use super::error_context::ErrorContext;
+use super::delivery_context::DeliveryContext;
 use crate::source::views_topic::{ViewsRecord, ViewsTopicError};
 
 /// The longest time that one call of librdkafka waits before it is looked whether the process is about to end.
@@ -27,9 +26,9 @@ const BETWEEN_TRANSACTIONS: Duration = Duration::from_millis(5);
 /// The time after which it is looked again whether every record is delivered.
 const DELIVERY_POLL: Duration = Duration::from_millis(1);
 
-/// A producer that has fenced every other one of its id.
+/// A producer that has fenced every other one of its id. A record that is not delivered makes the commit fail.
 pub struct ViewsProducer {
-    inner: BaseProducer<ViewsContext>,
+    inner: BaseProducer<DeliveryContext<()>>,
     topic: String,
     is_stopping: Arc<AtomicBool>,
     /// The time at which the last transaction ended.
@@ -47,8 +46,9 @@ impl ViewsProducer {
         transactional_id: &str,
         is_stopping: Arc<AtomicBool>,
     ) -> Result<ViewsProducer, ViewsTopicError> {
-        let inner: BaseProducer<ViewsContext> =
-            config(settings, transactional_id).create_with_context(ViewsContext::default()).map_err(|error| {
+        let inner: BaseProducer<DeliveryContext<()>> = config(settings, transactional_id)
+            .create_with_context(DeliveryContext::default())
+            .map_err(|error| {
                 ViewsTopicError::Refused(format!("no producer can be made of the settings of Kafka: {error}"))
             })?;
         let producer = ViewsProducer { inner, topic: topic.to_owned(), is_stopping, ended: Cell::new(None) };
@@ -114,11 +114,11 @@ impl ViewsProducer {
     /// Repeats a call for as long as librdkafka says that it is to be repeated.
     fn repeat(
         &self,
-        call: impl Fn(&BaseProducer<ViewsContext>) -> Result<(), KafkaError>,
+        call: impl Fn(&BaseProducer<DeliveryContext<()>>) -> Result<(), KafkaError>,
     ) -> Result<(), ViewsTopicError> {
         loop {
             let Err(error) = call(&self.inner) else {
-                self.inner.context().0.clear();
+                self.inner.context().reasons.clear();
                 return Ok(());
             };
             let is_for_a_moment = match &error {
@@ -142,7 +142,7 @@ impl ViewsProducer {
             KafkaError::Transaction(error) => (Some(error.code()), error.txn_requires_abort()),
             error => (error.rdkafka_error_code(), false),
         };
-        let text = self.inner.context().0.explain(error);
+        let text = self.inner.context().reasons.explain(error);
         for code in [fatal, code].into_iter().flatten() {
             match code {
                 RDKafkaErrorCode::Fenced
@@ -170,7 +170,8 @@ impl ViewsProducer {
     }
 }
 
-fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
+/// Returns librdkafka's settings for a producer of views under this id.
+pub(super) fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "optview"),
@@ -193,24 +194,4 @@ fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
         // This implies acks=all, and that the records of a partition stay in their order.
         .set("enable.idempotence", "true");
     config
-}
-
-/// The context of the producer. A record that is not delivered makes the commit fail, which is reported there.
-#[derive(Default)]
-pub struct ViewsContext(ErrorContext);
-
-impl ClientContext for ViewsContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-}
-
-impl ProducerContext for ViewsContext {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }

@@ -9,6 +9,7 @@ use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
 use crate::domain::{NamedPartition, PartitionOffset, ReadPosition, Topic};
 use crate::store::keys::{CLUSTER, LETTERS_COUNTED_FROM, ORIGINS, TOPICS, letter_stop_key};
+use crate::store::letter_topic_note::LetterTopicNote;
 use crate::store::{LetterStop, MissingHistoryLedger, StoreError};
 
 impl Writer {
@@ -79,6 +80,11 @@ impl Writer {
     /// Returns the ledger of the records that the generation is built without.
     pub fn missing_history(&self) -> MissingHistoryLedger {
         self.missing.clone()
+    }
+
+    /// Returns the note of the topic that has every dead letter.
+    pub fn letter_topic_note(&self) -> LetterTopicNote {
+        LetterTopicNote::new(&self.trees.meta)
     }
 
     /// Notes the stop of a stream's topic because of its dead letters, or that it goes on (`None`).

@@ -18,6 +18,7 @@ pub fn run(config: &DeadLettersConfig, stop: &AtomicBool) -> anyhow::Result<Comp
             show(&config.tool, &tool, needs, text::list)
         }
         DeadLettersConfig::Show(config) => {
+            let needs = ToolRequirements { framing: config.framing, ..needs };
             show(&config.tool, &Tool::DeadLetterShow { id: config.id.clone() }, needs, text::show)
         }
         DeadLettersConfig::Retry(RetryConfig { chosen, from_topic, framing, kafka }) => {

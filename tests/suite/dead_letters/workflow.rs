@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use optview::domain::Commit;
+use optview::domain::{Commit, DeadLetter, Topic, TopicPartition};
 use optview::source::archive::decode_line;
 use optview::store::OpenStore;
 use serde_json::{Value, json};
@@ -182,6 +182,33 @@ fn the_same_is_done_at_rest_and_letters_that_are_understood_by_now_become_views(
         let (code, _, view) = program.read(&format!("/optimizations/optimization-{id}"));
         assert_eq!((code, &view["status"]), (200, &json!(expected)), "{view}");
     }
+}
+
+#[test]
+fn at_rest_the_place_of_the_error_is_found_within_the_frame_that_is_given() {
+    let world = World::new();
+    let letters = Letters::of(&world);
+    std::fs::create_dir_all(&letters.data_dir).unwrap();
+    // Apicurio's frame with an id that auto takes for Confluent's, and a message of protobuf whose first field does not end.
+    let value = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0x0A, 0x05, b'x'];
+    let letter = DeadLetter {
+        position: TopicPartition::new(Topic::Jobs, 0).at(7),
+        timestamp_millis: None,
+        key: None,
+        headers: vec![("content-type".to_owned(), Some(b"application/x-protobuf".to_vec()))],
+        value_len: value.len() as u64,
+        value: Some(value),
+        reason: "the payload is not protobuf".to_owned(),
+    };
+    let OpenStore { writer, .. } = fixtures::open(&letters.data_dir);
+    writer.commit(Commit::default(), vec![letter], 1).unwrap();
+    writer.finish().unwrap();
+    let mark = |arguments: &[&str]| {
+        let text = letters.text(&[&["show", "jobs/0@7"], arguments].concat());
+        text.lines().find_map(|line| line.find("^^ here")).map(|column| (column - 10) / 3)
+    };
+    assert_eq!(mark(&["--framing", "apicurio"]), Some(9));
+    assert_ne!(mark(&[]), Some(9), "in the frame that is taken without it, the message begins elsewhere");
 }
 
 #[test]

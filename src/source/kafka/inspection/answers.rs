@@ -148,9 +148,10 @@ fn kind_of(code: RDKafkaErrorCode) -> RequestErrorKind {
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
             RequestErrorKind::Authentication
         }
-        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            RequestErrorKind::Authorization
-        }
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => RequestErrorKind::Authorization,
         Code::Resolve => RequestErrorKind::Name,
         Code::BrokerTransportFailure
         | Code::AllBrokersDown

@@ -158,3 +158,50 @@ fn an_empty_topic_is_read_too() {
     assert!(newest.read.contains_key(&TopicPartition::new(Topic::Jobs, 1)));
     assert!(newest.read.values().all(Vec::is_empty));
 }
+
+#[test]
+fn a_topic_that_is_written_to_is_looked_at_with_what_the_brokers_tell_of_it() {
+    let cluster = Cluster::new(1);
+    let of = |name: &str| inspect_output_topic(&cluster.settings, "group", name);
+    let held = of("jobs");
+    assert!(matches!(&held.topic, TopicAnswer::There { partitions, .. } if partitions.len() == 2), "{held:?}");
+    // The mock cluster tells neither settings nor rights.
+    assert!(held.details.is_err() && held.rights == Ok(None), "{held:?}");
+    cluster.mock.topic_error("nowhere", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    let held = of("nowhere");
+    assert!(matches!(held.topic, TopicAnswer::Missing) && held.rights == Ok(None), "{held:?}");
+    cluster.mock.topic_error("jobs", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
+    let held = of("jobs");
+    let TopicAnswer::Failed(error) = &held.topic else { panic!("{held:?}") };
+    assert_eq!(error.kind, RequestErrorKind::Authorization);
+}
+
+#[test]
+fn a_transactional_id_is_allowed_if_only_the_time_limit_is_refused_or_nothing_is() {
+    let refusals = [
+        (RDKafkaApiKey::InitProducerId, RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, None),
+        (
+            RDKafkaApiKey::InitProducerId,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            Some(RequestErrorKind::Authorization),
+        ),
+        (
+            RDKafkaApiKey::FindCoordinator,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            Some(RequestErrorKind::Authorization),
+        ),
+    ];
+    let cluster = Cluster::new(1);
+    let ask = || inspect_transactional_id(&cluster.settings, 1, "id");
+    assert_eq!(ask(), TransactionalIdAnswer::Allowed);
+    for (request, error, kind) in refusals {
+        cluster.mock.request_errors(request, &[error]);
+        let found = match ask() {
+            TransactionalIdAnswer::Failed(error) => Some(error.kind),
+            TransactionalIdAnswer::Allowed => None,
+            TransactionalIdAnswer::NotAsked => panic!("it is to be asked"),
+        };
+        assert_eq!(found, kind, "{error:?}");
+        cluster.mock.clear_request_errors(request);
+    }
+}
