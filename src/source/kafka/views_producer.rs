@@ -180,6 +180,7 @@ fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
         ("log.connection.close", "false"),
         ("reconnect.backoff.max.ms", "2000"),
         ("retry.backoff.ms", "10"),
+        ("transaction.timeout.ms", "60000"),
     ] {
         config.set(key, value);
     }
@@ -189,7 +190,6 @@ fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
     config
         .set("bootstrap.servers", &settings.brokers)
         .set("transactional.id", transactional_id)
-        .set("transaction.timeout.ms", "60000")
         // This implies acks=all, and that the records of a partition stay in their order.
         .set("enable.idempotence", "true");
     config
@@ -213,4 +213,76 @@ impl ProducerContext for ViewsContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::source::TopicNames;
+
+    const TOPIC: &str = "views";
+
+    type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+    fn cluster() -> (Cluster, KafkaSettings) {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, 2, 1).unwrap();
+        let (brokers, topics) = (cluster.bootstrap_servers(), TopicNames::default());
+        (cluster, KafkaSettings { brokers, topics, properties: Vec::new() })
+    }
+
+    fn producer(settings: &KafkaSettings) -> ViewsProducer {
+        ViewsProducer::fence_others(settings, TOPIC, "id", Arc::default()).unwrap()
+    }
+
+    fn records() -> Vec<ViewsRecord> {
+        let record = |partition| ViewsRecord {
+            partition,
+            key: b"key".to_vec(),
+            value: Some(b"value".to_vec()),
+            headers: Vec::new(),
+        };
+        vec![record(0), record(1)]
+    }
+
+    /// Each error as a broker answers it, at each request of a transaction.
+    #[test]
+    fn what_a_broker_refuses_is_a_fence_a_loss_or_the_end_of_one_transaction() {
+        use RDKafkaApiKey::{AddPartitionsToTxn, EndTxn, Produce};
+        use RDKafkaRespErr as Answer;
+        let fenced = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Fenced(_));
+        let lost = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Lost(_));
+        let refused = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Refused(_));
+        let aborted = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Unavailable(_));
+        type Is = fn(&ViewsTopicError) -> bool;
+        let cases: [(RDKafkaApiKey, Answer, Is); 10] = [
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, fenced),
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, fenced),
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, lost),
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, refused),
+            (Produce, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, fenced),
+            (Produce, Answer::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, aborted),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, fenced),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, fenced),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, lost),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID, aborted),
+        ];
+        for (request, answer, is) in cases {
+            let (cluster, settings) = cluster();
+            let before = producer(&settings);
+            before.publish(&records()).unwrap();
+            cluster.request_errors(request, &[answer]);
+            let error = before.publish(&records()).unwrap_err();
+            assert!(is(&error), "{request:?} {answer:?}: {error:?}");
+            // Whatever it was, a publisher that begins anew can go on.
+            cluster.clear_request_errors(request);
+            let next = if aborted(&error) { before } else { producer(&settings) };
+            // The first transaction may still be about records that came before.
+            assert!((0..10).any(|_| next.publish(&records()).is_ok()), "{request:?} {answer:?}");
+        }
+    }
 }
