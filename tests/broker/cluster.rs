@@ -87,7 +87,8 @@ pub fn create_topic(rig: &Rig, topic: Topic, partitions: i32) {
 
 /// Creates a compacted topic whose partitions lie on one broker.
 pub fn create_compacted_topic(rig: &Rig, name: &str, partitions: usize, broker: i32) {
-    let places = vec![&[broker][..]; partitions];
+    let place = [broker];
+    let places = vec![&place[..]; partitions];
     let wanted = NewTopic::new(name, partitions as i32, TopicReplication::Variable(&places));
     let answers = block_on(client(rig).create_topics(&[wanted.set("cleanup.policy", "compact")], &options()))
         .expect("an answer");
