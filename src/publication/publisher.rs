@@ -123,7 +123,7 @@ impl<T: ViewsTopic> Publisher<T> {
         let identity = self.topic.take_over()?;
         let end = TopicEnd::read(&mut self.topic, identity.partitions)?;
         self.version = self.version.max(end.version);
-        self.bound = Arc::new(self.bound.joined(&end.position()));
+        self.bound = Arc::new(end.position());
         let note = generation.note();
         let is_proven = note.as_ref().is_some_and(|note| {
             (note.topic_id, note.partitions) == (identity.id, identity.partitions)
@@ -233,7 +233,7 @@ impl<T: ViewsTopic> Publisher<T> {
             Ok(_) => generation.touched.acknowledge(),
             Err(_) => generation.touched.give_back(),
         }
-        Ok(published? || !touched.is_empty())
+        published
     }
 
     fn publish_views(

@@ -28,7 +28,6 @@ impl TopicEnd {
     pub fn read(topic: &mut dyn ViewsTopic, partitions: i32) -> Result<TopicEnd, ViewsTopicError> {
         let mut end = TopicEnd::default();
         for tail in TAILS {
-            end = TopicEnd::default();
             topic.begin_scan(ScanStart::Tail(tail))?;
             while !topic.scan(&mut |record| end.take(record))? {}
             if end.has_all_marks(partitions) {
@@ -49,10 +48,12 @@ impl TopicEnd {
         }
     }
 
-    /// Returns the least position that no view on the topic is beyond.
+    /// Returns a position that no view on the topic is beyond. The views of a partition in which nothing but marks has come for long are
+    /// known by those: they are not beyond what the last mark covers.
     pub fn position(&self) -> ReadPosition {
         let positions = self.positions.values().filter_map(|text| ReadPosition::of_text(text));
-        positions.fold(ReadPosition::default(), |joined, position| joined.joined(&position))
+        let marks = self.marks.values().filter_map(|(_, mark)| mark.as_ref().map(Mark::position));
+        positions.chain(marks).fold(ReadPosition::default(), |joined, position| joined.joined(&position))
     }
 
     fn has_all_marks(&self, partitions: i32) -> bool {
@@ -118,6 +119,15 @@ mod tests {
         };
         let (end, _) = read(vec![unreadable]);
         assert_eq!((end.version, end.position()), (0, ReadPosition::default()), "anybody may have written it");
+    }
+
+    /// The tail that is read has marks alone, for hours perhaps.
+    #[test]
+    fn the_position_is_that_of_the_marks_where_no_view_has_come_for_long() {
+        let marks = (2..2_010).map(|version| mark(1, "a", version, 6));
+        let (end, starts) =
+            read([view(1, 1, 6)].into_iter().chain(marks).chain([mark(0, "a", 2_010, 6)]).collect());
+        assert_eq!((starts.len(), end.position()), (1, position(6)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use optview::codec::published_view::ViewsFormat;
 use optview::data_dir::PublishedNote;
 use optview::domain::{NamedPartition, ReadPosition, TopicId};
-use optview::publication::{Mark, PROGRESS_KEY, Publication, Publisher, PublisherSettings, Stage};
+use optview::publication::{Mark, PROGRESS_KEY, Publication, Publisher, PublisherSettings, Stage, Step};
 use optview::source::views_topic::{ViewsRecord, ViewsTopicError, partition_of};
 use optview::store::{Checkpoint, OpenStore, PartitionCheckpoint, Writer};
 use serde_json::Value;
@@ -361,6 +361,56 @@ fn a_transaction_that_took_too_long_is_told_from_another_publisher_by_the_marks(
     assert!(instance.note().is_some(), "it goes with the gate");
     instance.publisher.give_up().unwrap();
     assert_eq!(instance.note(), None);
+}
+
+/// The publisher before this one is long gone, and its marks are the last when the first transaction of this one takes too long.
+#[test]
+fn marks_from_before_the_take_over_are_of_nobody_who_is_there() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    instance.write(&["a"], 1);
+    instance.publish();
+    topic.plan_outcomes([Outcome::CommittedWithoutAnswer, Outcome::TimedOut]);
+    instance.write(&["a"], 2);
+    instance.step().unwrap_err();
+    let before = topic.raw_records().len();
+    topic.take_over_by_another();
+    assert!(topic.raw_records().len() > before);
+    instance.publish();
+    assert_eq!(names(&topic)["a"], Some(2));
+    check_equal_and_end(instance, directory.path(), &topic);
+}
+
+/// Sinks compare versions, whatever becomes of the topic.
+#[test]
+fn versions_grow_although_the_topic_is_made_anew() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    for offset in 1..9 {
+        instance.write(&["a"], offset);
+        instance.publish();
+    }
+    let version = instance.publisher.version();
+    topic.create_again(TopicId { most_significant: 1, least_significant: 1 }, PARTITIONS);
+    topic.plan_outcomes([Outcome::CommittedWithoutAnswer]);
+    instance.write(&["b"], 9);
+    instance.publish();
+    let versions = topic.raw_records().into_iter().map(|record| header(&record, "optview-version").unwrap());
+    assert!(versions.map(|found| found.parse::<u64>().unwrap()).all(|found| found > version));
+    check_equal_and_end(instance, directory.path(), &topic);
+}
+
+#[test]
+fn a_publisher_rests_once_there_is_nothing_to_do() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    instance.write(&["a"], 1);
+    assert_eq!(instance.publisher.step(instance.now), Ok(Step::Again));
+    instance.publish_until(|instance| instance.publisher.marked().is_some());
+    assert!(matches!(instance.publisher.step(instance.now), Ok(Step::Rest(_))));
+    instance.write(&["a"], 2);
+    assert_eq!(instance.publisher.step(instance.now), Ok(Step::Again));
+    assert!(matches!(instance.publisher.step(instance.now), Ok(Step::Rest(_))));
 }
 
 /// A copy of the data directory has the publisher's id, too.

@@ -138,7 +138,7 @@ impl FakeTopic {
 
     /// Returns a client of the topic. The topics that the views are made from end at these offsets.
     pub fn client_with_ends(&self, ends: BTreeMap<NamedPartition, i64>) -> TopicClient {
-        TopicClient { topic: self.clone(), epoch: 0, ends, scanned: Vec::new() }
+        TopicClient { topic: self.clone(), epoch: 0, has_producer: false, ends, scanned: Vec::new() }
     }
 
     /// Returns all records in the order of their commits.
@@ -207,6 +207,8 @@ fn of_record(record: &ViewsRecord) -> MarkOrView {
 pub struct TopicClient {
     topic: FakeTopic,
     epoch: u64,
+    /// False until the topic is taken over, and again once the producer is of no use any more.
+    has_producer: bool,
     ends: BTreeMap<NamedPartition, i64>,
     scanned: Vec<(i64, ViewsRecord)>,
 }
@@ -215,7 +217,7 @@ impl ViewsTopic for TopicClient {
     fn take_over(&mut self) -> Result<ViewsTopicIdentity, ViewsTopicError> {
         let mut state = self.topic.0.lock();
         state.epoch += 1;
-        self.epoch = state.epoch;
+        (self.epoch, self.has_producer) = (state.epoch, true);
         Ok(ViewsTopicIdentity { id: state.id, partitions: state.partitions })
     }
 
@@ -240,6 +242,8 @@ impl ViewsTopic for TopicClient {
         let mut state = self.topic.0.lock();
         if state.failing_slices > 0 {
             state.failing_slices -= 1;
+            // Nothing more comes of this scan.
+            self.scanned.clear();
             return Err(ViewsTopicError::Unavailable("the topic cannot be read".to_owned()));
         }
         let count = if state.has_chances { state.random.below(9) } else { 1_000 };
@@ -258,6 +262,21 @@ impl ViewsTopic for TopicClient {
     }
 
     fn publish(&mut self, records: &[ViewsRecord]) -> Result<(), ViewsTopicError> {
+        if !self.has_producer {
+            return Err(ViewsTopicError::Lost("nothing is published before the topic is taken over".to_owned()));
+        }
+        let published = self.try_publish(records);
+        self.has_producer = matches!(published, Ok(()) | Err(ViewsTopicError::Unavailable(_)));
+        published
+    }
+
+    fn input_ends(&mut self) -> Result<BTreeMap<NamedPartition, i64>, ViewsTopicError> {
+        Ok(self.ends.clone())
+    }
+}
+
+impl TopicClient {
+    fn try_publish(&self, records: &[ViewsRecord]) -> Result<(), ViewsTopicError> {
         let mut state = self.topic.0.lock();
         if state.comes_to_fence() {
             state.take_over_by_another();
@@ -294,9 +313,5 @@ impl ViewsTopic for TopicClient {
             return Err(ViewsTopicError::Lost("nobody knows whether it was committed".to_owned()));
         }
         Ok(())
-    }
-
-    fn input_ends(&mut self) -> Result<BTreeMap<NamedPartition, i64>, ViewsTopicError> {
-        Ok(self.ends.clone())
     }
 }
