@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::generations::Publication;
 use super::publisher::Publisher;
-use super::stage::{Stage, Step};
 use crate::source::views_topic::{ViewsTopic, ViewsTopicError};
 
 /// The longest time for which nothing may be published because no broker answers.
@@ -73,10 +72,10 @@ fn publish_by_clock<T: ViewsTopic>(
         }
         let now = clock(Duration::ZERO);
         match publisher.step(now) {
-            Ok(step) => {
+            Ok(_) => {
                 answered = now;
-                let is_behind = publisher.stage() == Stage::Waiting && step != Step::Again;
-                if let Some(position) = publisher.awaited_position().filter(|_| is_behind) {
+                // Nothing comes any more.
+                if let Some(position) = publisher.awaited_position() {
                     return Err(AtRestError::Behind(position));
                 }
             }
@@ -90,8 +89,8 @@ fn publish_by_clock<T: ViewsTopic>(
             }
             Err(error) => return Err(error.into()),
         }
-        let is_done = publisher.stage() == Stage::Publishing && publication.unpublished().0 == 0;
-        if is_done && publisher.marked().is_some() {
+        // The mark comes once all is published.
+        if publisher.marked().is_some() {
             return Ok(PublishedViews {
                 topic: publication.topic().to_owned(),
                 views: publication.current().map_or(0, |current| current.reader.views()),

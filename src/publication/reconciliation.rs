@@ -94,11 +94,6 @@ impl Reconciliation {
         Ok(expected.as_deref() == value)
     }
 
-    /// Returns true if the last record of an optimization was as its view is.
-    pub fn is_as_shown(&self, number: u32) -> bool {
-        self.equal.contains(number)
-    }
-
     /// Returns the keys with a value on the topic of which the store has no optimization.
     pub fn strays(&self) -> &StrayKeys {
         &self.strays
@@ -226,7 +221,6 @@ mod tests {
         take(&mut comparison, [value("b", Some("{}"))]);
         store.write("b", Some("name"));
         take(&mut comparison, [store.record("a"), value("b", Some("{ }"))]);
-        assert!(comparison.is_as_shown(0) && !comparison.is_as_shown(1));
         assert_eq!(
             finish(&store, comparison),
             [&[][..], &[], &["b"]],

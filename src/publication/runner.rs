@@ -208,6 +208,7 @@ mod tests {
         let thread = start(publisher, publication.clone(), status.clone()).unwrap();
         test(&mut store, &publication, &status);
         drop(thread);
+        assert!(publication.is_stopping());
     }
 
     fn wait_for(status: &Status, what: &str, is: impl Fn(&PublicationReport) -> bool) -> PublicationReport {
@@ -249,6 +250,16 @@ mod tests {
             store.write("c", Some("name"));
             let report = wait_for(status, "it fails", |report| report.error.is_some() && report.unpublished == 2);
             assert!(report.oldest_unpublished_seconds.is_some() && report.holds_checkpoints);
+        });
+    }
+
+    #[test]
+    fn what_a_comparison_has_found_counts_until_it_is_published() {
+        let away = || Some(ViewsTopicError::Unavailable("away".to_owned()));
+        let outcomes = std::iter::once(None).chain((0..1_000).map(|_| away()));
+        run(ScriptedTopic { outcomes: outcomes.collect(), ..ScriptedTopic::default() }, |_, _, status| {
+            let report = wait_for(status, "it fails", |report| report.error.is_some());
+            assert_eq!((report.state, report.unpublished, report.holds_checkpoints), ("reconciling", 1, false));
         });
     }
 
@@ -312,7 +323,10 @@ mod tests {
         let mut runner = Runner::new(publisher, publication, reporter);
         let pauses: Vec<_> = (0..9).map(|_| runner.fail("away").unwrap().as_millis()).collect();
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        runner.error = Some(("away".to_owned(), "some time ago".to_owned()));
+        runner.fail("still away");
+        assert_eq!(runner.error, Some(("still away".to_owned(), "some time ago".to_owned())));
         runner.succeed();
-        assert_eq!(runner.fail("away"), Some(FIRST_PAUSE));
+        assert_eq!((runner.fail("away"), runner.pause), (Some(FIRST_PAUSE), 2 * FIRST_PAUSE));
     }
 }

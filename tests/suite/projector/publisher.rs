@@ -296,6 +296,35 @@ fn a_generation_is_noted_only_once_no_checkpoint_passes_what_is_not_published() 
     assert_eq!(checkpoint_of(directory.path()), 3);
 }
 
+/// The note promises whatever a checkpoint covers that passed before the gate was closed.
+#[test]
+fn a_generation_is_noted_only_once_all_is_published_that_was_written_before_the_gate_was_closed() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    // More than one slice of the comparison reads, and nothing that it finds.
+    topic.write(
+        (0..1_500)
+            .map(|number| ViewsRecord { value: None, ..foreign_view(&format!("gone-{number}"), 1, number + 1) }),
+    );
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    instance.step().unwrap();
+    let ids: Vec<String> = (0..5_000).map(|number| format!("o-{number}")).collect();
+    instance.write(&ids.iter().map(String::as_str).collect::<Vec<_>>(), 2);
+    while instance.note().is_none() {
+        instance.step().unwrap();
+    }
+    assert_eq!(names(&topic).values().filter(|name| name.is_some()).count(), ids.len());
+    assert_eq!(marks(&topic).len(), 1, "nothing was covered before but by the first");
+    // Nor is a mark written before all is there that it covers.
+    instance.publish_until(|instance| instance.publisher.marked().is_some());
+    instance.now += MARKS;
+    instance.write(&ids.iter().map(String::as_str).collect::<Vec<_>>(), 3);
+    while marks(&topic).last().unwrap().positions["optimizations/0"] < 4 {
+        instance.step().unwrap();
+    }
+    assert_eq!(names(&topic).values().filter(|name| **name == Some(3)).count(), ids.len());
+    check_equal_and_end(instance, directory.path(), &topic);
+}
+
 /// The store is not noted while it is compared, and so its checkpoints wait for nothing.
 #[test]
 fn a_generation_that_is_not_noted_holds_no_checkpoint() {
@@ -352,9 +381,13 @@ fn a_transaction_that_took_too_long_is_told_from_another_publisher_by_the_marks(
     assert_eq!((names(&topic)["a"], instance.note()), (Some(2), note));
     let published = instance.publisher.published();
     assert_eq!(published, 2, "nothing is published again but what failed");
+    let scans = topic.scans();
+    instance.write(&["a"], 3);
+    instance.publish();
+    assert_eq!(topic.scans(), scans, "the doubt is over");
     // The marks of another one end the doubt.
     topic.plan_outcomes([Outcome::TimedOut]);
-    instance.write(&["a"], 3);
+    instance.write(&["a"], 4);
     instance.step().unwrap_err();
     topic.take_over_by_another();
     assert!(matches!(instance.step(), Err(ViewsTopicError::Fenced(_))));
@@ -619,6 +652,10 @@ fn keys_of_a_topic_that_no_optimization_has_become_tombstones_however_many_they_
     let transactions = topic.transactions();
     assert!(transactions.iter().all(|records| *records <= 2_000), "{transactions:?}");
     assert_eq!(names(&topic).values().filter(|name| name.is_some()).count(), 2);
+    let versions = topic.raw_records().into_iter().filter(|record| record.key != PROGRESS_KEY);
+    let versions: Vec<u64> =
+        versions.map(|record| header(&record, "optview-version").unwrap().parse().unwrap()).collect();
+    assert!(versions.is_sorted_by(|one, next| one < next), "tombstones have versions of their own");
     check_equal_and_end(instance, directory.path(), &topic);
 }
 
@@ -667,6 +704,13 @@ fn another_generation_takes_the_place_of_the_one_that_is_published() {
     instance.writer.note_all_found();
     instance.writer.note_caught_up();
     (instance.commits, _) = (0, instance.writer.note_recovered().unwrap());
+    instance.step().unwrap();
+    let awaited = instance.publisher.awaited_position();
+    assert_eq!(
+        awaited.as_deref(),
+        Some(position(2).text()),
+        "it must not be older than what was published before it"
+    );
     instance.write(&["a"], 3);
     instance.publish();
     assert_eq!(names(&topic), BTreeMap::from([("a".to_owned(), Some(3)), ("b".to_owned(), None)]));

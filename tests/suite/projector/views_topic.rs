@@ -36,6 +36,8 @@ struct TopicState {
     planned: VecDeque<Outcome>,
     /// The number of slices of scans that fail from now on.
     failing_slices: usize,
+    /// The number of scans that were begun.
+    scans: usize,
     random: Random,
 }
 
@@ -72,6 +74,7 @@ impl FakeTopic {
             has_chances: true,
             planned: VecDeque::new(),
             failing_slices: 0,
+            scans: 0,
             random,
         })))
     }
@@ -108,6 +111,11 @@ impl FakeTopic {
     /// Does what another publisher does first.
     pub fn take_over_by_another(&self) {
         self.0.lock().take_over_by_another();
+    }
+
+    /// Returns the number of scans that were begun.
+    pub fn scans(&self) -> usize {
+        self.0.lock().scans
     }
 
     /// Returns the number of records of each transaction.
@@ -222,7 +230,8 @@ impl ViewsTopic for TopicClient {
     }
 
     fn begin_scan(&mut self, start: ScanStart) -> Result<(), ViewsTopicError> {
-        let state = self.topic.0.lock();
+        let mut state = self.topic.0.lock();
+        state.scans += 1;
         let mut next = BTreeMap::new();
         let numbered = state.records.iter().map(|record| {
             let offset = next.entry(record.partition).or_insert(0_i64);
