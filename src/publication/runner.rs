@@ -209,6 +209,13 @@ mod tests {
         test(&mut store, &publication, &status);
         drop(thread);
         assert!(publication.is_stopping());
+        if let Some(current) = publication.current() {
+            let begin = Instant::now();
+            current.touched.note([0]);
+            let seal = current.touched.close_gate();
+            let until = begin + Duration::from_secs(60);
+            assert!(!current.touched.wait_to_pass(seal, Some(until)) && Instant::now() < until, "nobody waits");
+        }
     }
 
     fn wait_for(status: &Status, what: &str, is: impl Fn(&PublicationReport) -> bool) -> PublicationReport {

@@ -178,12 +178,19 @@ fn foreign_view(id: &str, read_to: i64, version: u64) -> ViewsRecord {
     }
 }
 
+/// Starts a store again that was published. Returns true if the topic was compared with it.
 fn is_comparing_needed(directory: &Path, topic: &FakeTopic) -> bool {
+    let scans = topic.scans();
     let mut again = Instance::start(directory, topic, 3);
     // The topic is taken over by the first step.
     again.step().unwrap();
     let is_needed = again.note().is_none();
     again.publish();
+    assert_eq!(
+        topic.scans() - scans,
+        1 + usize::from(is_needed),
+        "the end is read, and the whole if it is compared"
+    );
     check_equal_and_end(again, directory, topic);
     is_needed
 }
@@ -275,6 +282,11 @@ fn a_store_is_compared_again_where_its_note_is_of_another_topic_or_form() {
     assert!(is_comparing_needed(directory.path(), &topic));
     let other = Instance::open(directory.path(), &topic, ViewsFormat::Flat);
     assert_eq!(other.note(), None, "a note for another form is removed before anything is written");
+    drop(other);
+    assert!(is_comparing_needed(directory.path(), &topic));
+    let OpenStore { writer, path, .. } = fixtures::open(directory.path());
+    Publication::new("other views", ViewsFormat::Json).attach(&writer.reader(), &path).unwrap();
+    assert_eq!(PublishedNote::read(&path).unwrap(), None, "and so is one for another topic");
 }
 
 /// A checkpoint that is asked for once the note is there waits, for the gate was closed before.
@@ -296,33 +308,75 @@ fn a_generation_is_noted_only_once_no_checkpoint_passes_what_is_not_published() 
     assert_eq!(checkpoint_of(directory.path()), 3);
 }
 
-/// The note promises whatever a checkpoint covers that passed before the gate was closed.
+/// The note promises whatever a checkpoint covers that passed before the gate was closed, though it is more than one transaction.
 #[test]
-fn a_generation_is_noted_only_once_all_is_published_that_was_written_before_the_gate_was_closed() {
+fn a_generation_is_noted_and_marked_only_once_all_is_published_that_they_cover() {
+    for is_written_before in [false, true] {
+        let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+        // More than one slice of the comparison reads, and nothing that it finds.
+        let gone = (0..1_500).map(|number| foreign_view(&format!("gone-{number}"), 1, number + 1));
+        topic.write(
+            [foreign_view("o-7", 1, 1)]
+                .into_iter()
+                .chain(gone.map(|record| ViewsRecord { value: None, ..record })),
+        );
+        let mut instance = Instance::start(directory.path(), &topic, 1);
+        let ids: Vec<String> = (0..5_000).map(|number| format!("o-{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        if is_written_before {
+            instance.write(&ids, 1);
+        }
+        assert_eq!(instance.publisher.step(instance.now), Ok(Step::Again), "the comparison goes on at once");
+        // Otherwise the first of the keys has been found to be of no optimization.
+        instance.write(&ids, 2);
+        while instance.note().is_none() {
+            instance.step().unwrap();
+        }
+        assert_eq!(names(&topic).values().filter(|name| name.is_some()).count(), ids.len());
+        assert_eq!(marks(&topic).len(), 1, "nothing was covered before but by the first");
+        assert!(topic.transactions().iter().all(|records| *records <= 2_000), "{:?}", topic.transactions());
+        instance.publish_until(|instance| instance.publisher.marked().is_some());
+        instance.now += MARKS;
+        instance.write(&ids, 3);
+        while marks(&topic).last().unwrap().positions["optimizations/0"] < 4 {
+            instance.step().unwrap();
+        }
+        assert_eq!(names(&topic).values().filter(|name| **name == Some(3)).count(), ids.len());
+        check_equal_and_end(instance, directory.path(), &topic);
+    }
+}
+
+/// The note goes before the gate is opened.
+#[test]
+fn a_generation_that_is_compared_again_holds_no_checkpoint_meanwhile() {
     let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
-    // More than one slice of the comparison reads, and nothing that it finds.
-    topic.write(
-        (0..1_500)
-            .map(|number| ViewsRecord { value: None, ..foreign_view(&format!("gone-{number}"), 1, number + 1) }),
-    );
     let mut instance = Instance::start(directory.path(), &topic, 1);
-    instance.step().unwrap();
-    let ids: Vec<String> = (0..5_000).map(|number| format!("o-{number}")).collect();
-    instance.write(&ids.iter().map(String::as_str).collect::<Vec<_>>(), 2);
-    while instance.note().is_none() {
-        instance.step().unwrap();
-    }
-    assert_eq!(names(&topic).values().filter(|name| name.is_some()).count(), ids.len());
-    assert_eq!(marks(&topic).len(), 1, "nothing was covered before but by the first");
-    // Nor is a mark written before all is there that it covers.
-    instance.publish_until(|instance| instance.publisher.marked().is_some());
-    instance.now += MARKS;
-    instance.write(&ids.iter().map(String::as_str).collect::<Vec<_>>(), 3);
-    while marks(&topic).last().unwrap().positions["optimizations/0"] < 4 {
-        instance.step().unwrap();
-    }
-    assert_eq!(names(&topic).values().filter(|name| **name == Some(3)).count(), ids.len());
-    check_equal_and_end(instance, directory.path(), &topic);
+    instance.write(&["a"], 1);
+    instance.publish();
+    instance.end(2);
+    topic.take_over_by_another();
+    topic.write((0..1_500).map(|number| foreign_view(&format!("stray-{number}"), 1, 9_000 + number)));
+    let mut again = Instance::start(directory.path(), &topic, 2);
+    again.step().unwrap();
+    assert_eq!((again.publisher.stage(), again.note()), (Stage::Reconciling, None));
+    again.write(&["a"], 2);
+    again.end(3);
+    assert_eq!(checkpoint_of(directory.path()), 3);
+}
+
+/// The note is there from the time before.
+#[test]
+fn a_generation_that_was_published_holds_checkpoints_from_its_opening_on() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    instance.write(&["a"], 1);
+    instance.publish();
+    instance.end(2);
+    assert_eq!(checkpoint_of(directory.path()), 2);
+    let mut again = Instance::start(directory.path(), &topic, 2);
+    again.write(&["a"], 2);
+    again.end(3);
+    assert_eq!(checkpoint_of(directory.path()), 2);
 }
 
 /// The store is not noted while it is compared, and so its checkpoints wait for nothing.
@@ -347,6 +401,9 @@ fn a_fenced_publisher_takes_its_note_back_and_lets_checkpoints_pass() {
     topic.take_over_by_another();
     let published = topic.raw_records();
     instance.write(&["a"], 2);
+    // This one waits already, since what comes after it has been written.
+    instance.writer.checkpoint(checkpoint(3)).unwrap();
+    instance.write(&["b"], 3);
     instance.give_up();
     assert_eq!(instance.note(), None);
     assert_eq!(instance.publication.unpublished(), (0, None));
@@ -357,8 +414,8 @@ fn a_fenced_publisher_takes_its_note_back_and_lets_checkpoints_pass() {
     instance.step().unwrap();
     assert_eq!(topic.raw_records(), published);
     assert!(!second.writer.is_published());
-    instance.end(3);
-    assert_eq!(checkpoint_of(directory.path()), 3);
+    instance.end(4);
+    assert_eq!(checkpoint_of(directory.path()), 4);
 }
 
 /// Nobody else has come, so that the same publisher goes on, and has nothing to compare.
@@ -394,6 +451,21 @@ fn a_transaction_that_took_too_long_is_told_from_another_publisher_by_the_marks(
     assert!(instance.note().is_some(), "it goes with the gate");
     instance.publisher.give_up().unwrap();
     assert_eq!(instance.note(), None);
+}
+
+/// The end of the topic is read again, and its own marks are there.
+#[test]
+fn a_publisher_that_takes_its_own_topic_over_again_has_nothing_to_compare() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    instance.write(&["a"], 1);
+    instance.publish();
+    let scans = topic.scans();
+    topic.plan_outcomes([Outcome::CommittedWithoutAnswer]);
+    instance.write(&["a"], 2);
+    assert_eq!(instance.publish().len(), 1);
+    assert_eq!(topic.scans() - scans, 1);
+    check_equal_and_end(instance, directory.path(), &topic);
 }
 
 /// The publisher before this one is long gone, and its marks are the last when the first transaction of this one takes too long.
@@ -641,9 +713,11 @@ fn keys_of_a_topic_that_no_optimization_has_become_tombstones_however_many_they_
     topic.write(ids.iter().zip(1..).map(|(id, version)| foreign_view(id, 1, version)));
     let mut instance = Instance::start(directory.path(), &topic, 1);
     instance.write(&["a", "stray-7"], 2);
+    // Nothing is taken while the comparison would go on, but for the first marks.
+    topic.plan_outcomes(std::iter::once(Outcome::Committed).chain(std::iter::repeat_n(Outcome::Aborted, 40)));
     let mut most_left = 0;
     while instance.publisher.stage() != Stage::Publishing {
-        instance.step().unwrap();
+        instance.step().ok();
         most_left = most_left.max(instance.publisher.left());
     }
     assert!((1..=13_000).contains(&most_left), "{most_left} at a time");
