@@ -125,15 +125,23 @@ mod tests {
         let settings = PublisherSettings::new(Duration::from_secs(3_600));
         let publisher = Publisher::new(topic, publication.clone(), settings);
         let (begin, mut passed, mut steps) = (Instant::now(), Duration::ZERO, 0);
-        let mut is_wanted = |_| {
-            steps += 1;
-            steps <= steps_max
-        };
-        let result = publish_by_clock(publisher, &publication, &mut is_wanted, &mut |pause| {
-            passed += pause;
-            begin + passed
-        });
+        let result = publish_by_clock(
+            publisher,
+            &publication,
+            &mut |_| {
+                steps += 1;
+                steps <= steps_max
+            },
+            &mut |pause| {
+                passed += pause;
+                begin + passed
+            },
+        );
         (result, passed)
+    }
+
+    fn away() -> ViewsTopicError {
+        ViewsTopicError::Unavailable("away".to_owned())
     }
 
     fn view_at(next_offset: i64) -> ViewsRecord {
@@ -167,7 +175,6 @@ mod tests {
 
     #[test]
     fn brokers_that_are_away_are_waited_for_but_not_for_long() {
-        let away = || ViewsTopicError::Unavailable("away".to_owned());
         for (failures, is_published) in [(0, true), (1, true), (300, true), (302, false)] {
             let topic = ScriptedTopic {
                 outcomes: std::iter::repeat_with(away).take(failures).map(Some).collect(),

@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use super::records::Mark;
-use super::topic_end::TopicEnd;
 use crate::source::views_topic::ViewsTopicError;
 
 /// A fence whose cause is not known yet.
@@ -23,19 +22,13 @@ impl Fence {
         Fence { since, error, partitions }
     }
 
-    /// Returns nothing once it is certain enough that no other publisher is there, given the end of the topic: then the topic may be taken
-    /// over again.
+    /// Returns nothing once it is certain enough that no other publisher is there: then the topic may be taken over again. `has_others`
+    /// states whether the topic has marks of one.
     ///
     /// # Errors
     /// [`ViewsTopicError::Fenced`] if another publisher is there, and [`ViewsTopicError::Unavailable`] as long as one may still come.
-    pub fn check(
-        &self,
-        end: &TopicEnd,
-        own: &OwnMarks,
-        now: Instant,
-        takeover_time: Duration,
-    ) -> Result<(), ViewsTopicError> {
-        if end.has_marks_of_others(own) {
+    pub fn check(&self, has_others: bool, now: Instant, takeover_time: Duration) -> Result<(), ViewsTopicError> {
+        if has_others {
             return Err(ViewsTopicError::Fenced(self.error.clone()));
         }
         match now.saturating_duration_since(self.since) >= takeover_time {

@@ -92,7 +92,7 @@ impl<T: ViewsTopic> Publisher<T> {
     fn settle_fence(&mut self, now: Instant) -> Result<(), ViewsTopicError> {
         if let Some(fence) = &self.fence {
             let end = TopicEnd::read(&mut self.topic, fence.partitions)?;
-            fence.check(&end, &self.own_marks, now, self.settings.takeover_time)?;
+            fence.check(end.has_marks_of_others(&self.own_marks), now, self.settings.takeover_time)?;
             tracing::info!("no other publisher has come, so that the topic of views is taken over again");
             self.fence = None;
         }

@@ -158,8 +158,8 @@ mod tests {
     fn finish(store: &ScriptedStore, comparison: Reconciliation) -> [Vec<String>; 3] {
         let (backlog, strays) = comparison.finish().unwrap();
         let ids = |numbers: RoaringBitmap| {
-            let id = |number| store.reader.numbered_view(number).unwrap().unwrap().id.to_string();
-            let mut ids: Vec<String> = numbers.into_iter().map(id).collect();
+            let views = numbers.into_iter().map(|number| store.reader.numbered_view(number).unwrap().unwrap());
+            let mut ids: Vec<String> = views.map(|view| view.id.to_string()).collect();
             ids.sort();
             ids
         };

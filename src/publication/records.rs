@@ -74,13 +74,11 @@ impl Mark {
 
     /// Returns the position that the mark covers. Names that are none are left out: anybody may have written them.
     pub fn position(&self) -> ReadPosition {
-        let partition = |name: &str| {
+        let places = self.positions.iter().filter_map(|(name, next)| {
             let (topic, number) = name.rsplit_once('/')?;
-            Some(NamedPartition::new(topic, number.parse().ok()?))
-        };
-        ReadPosition::new(
-            self.positions.iter().filter_map(|(name, next)| Some((partition(name)?, *next))).collect(),
-        )
+            Some((NamedPartition::new(topic, number.parse().ok()?), *next))
+        });
+        ReadPosition::new(places.collect())
     }
 
     /// Makes the records of the mark, one for each partition of the topic.

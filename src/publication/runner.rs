@@ -218,6 +218,10 @@ mod tests {
         }
     }
 
+    fn away() -> Option<ViewsTopicError> {
+        Some(ViewsTopicError::Unavailable("away".to_owned()))
+    }
+
     fn wait_for(status: &Status, what: &str, is: impl Fn(&PublicationReport) -> bool) -> PublicationReport {
         let begin = Instant::now();
         loop {
@@ -232,7 +236,6 @@ mod tests {
 
     #[test]
     fn an_error_is_reported_until_the_topic_takes_views_again() {
-        let away = || Some(ViewsTopicError::Unavailable("away".to_owned()));
         let topic = ScriptedTopic { outcomes: (0..5).map(|_| away()).collect(), ..ScriptedTopic::default() };
         run(topic, |_, _, status| {
             let report = wait_for(status, "it fails", |report| report.error.is_some());
@@ -248,7 +251,6 @@ mod tests {
 
     #[test]
     fn what_is_not_published_is_counted_with_its_age() {
-        let away = || Some(ViewsTopicError::Unavailable("away".to_owned()));
         // The marks of the beginning, the view, and the first mark are committed.
         let outcomes = [None, None, None].into_iter().chain((0..1_000).map(|_| away()));
         run(ScriptedTopic { outcomes: outcomes.collect(), ..ScriptedTopic::default() }, |store, _, status| {
@@ -262,7 +264,6 @@ mod tests {
 
     #[test]
     fn what_a_comparison_has_found_counts_until_it_is_published() {
-        let away = || Some(ViewsTopicError::Unavailable("away".to_owned()));
         let outcomes = std::iter::once(None).chain((0..1_000).map(|_| away()));
         run(ScriptedTopic { outcomes: outcomes.collect(), ..ScriptedTopic::default() }, |_, _, status| {
             let report = wait_for(status, "it fails", |report| report.error.is_some());
@@ -279,9 +280,9 @@ mod tests {
         run(topic, |store, _, status| {
             wait_for(status, "it publishes", |report| report.state == "publishing" && report.marked_at.is_some());
             store.write("b", Some("name"));
-            let is_waiting =
-                |report: &PublicationReport| report.oldest_unpublished_seconds.is_some_and(|age| age > 0.6);
-            let report = wait_for(status, "it waits", is_waiting);
+            let report = wait_for(status, "it waits", |report| {
+                report.oldest_unpublished_seconds.is_some_and(|age| age > 0.6)
+            });
             assert_eq!((report.unpublished, report.published, report.holds_checkpoints), (1, 1, true));
             drop(away);
             wait_for(status, "it goes on", |report| report.unpublished == 0 && report.published == 2);
@@ -290,10 +291,9 @@ mod tests {
 
     #[test]
     fn a_publisher_that_is_fenced_reports_it_and_holds_nothing_any_more() {
-        let fenced = || Some(ViewsTopicError::Fenced("fenced".to_owned()));
         // It takes the topic over again, and is fenced again, until another one's mark is there.
         let topic = ScriptedTopic {
-            outcomes: [None, None, fenced()].into(),
+            outcomes: [None, None, Some(ViewsTopicError::Fenced("fenced".to_owned()))].into(),
             comes_at_fence: Some(crate::publication::scripted_topic::mark(0, "another", 1_000, 1)),
             ..ScriptedTopic::default()
         };

@@ -1,7 +1,7 @@
 //! A topic for tests, which has the records that the test has written, and a store with views of the test's own.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ use crate::domain::{
 use crate::source::views_topic::{
     FoundRecord, ScanStart, ViewsRecord, ViewsTopic, ViewsTopicError, ViewsTopicIdentity, partition_of,
 };
-use crate::store::{OpenStore, Reader, Writer, open};
+use crate::store::{OpenStore, Reader, open};
 
 /// Number of partitions of the topic.
 pub const PARTITIONS: i32 = 2;
@@ -68,11 +68,11 @@ impl ViewsTopic for ScriptedTopic {
             ScanStart::Continuation => self.scanned,
             _ => 0,
         };
-        let is_read = |(offset, record): &(i64, ViewsRecord)| match start {
+        let rest = numbered.into_iter().skip(from).filter(|(offset, record)| match start {
             ScanStart::Tail(count) => *offset >= ends[&record.partition].saturating_sub(count),
             _ => true,
-        };
-        self.left = numbered.into_iter().skip(from).filter(is_read).collect();
+        });
+        self.left = rest.collect();
         self.scanned = self.records.len();
         Ok(())
     }
@@ -133,8 +133,7 @@ pub fn value(key: &str, value: Option<&str>) -> ViewsRecord {
 /// A store whose views the test writes.
 pub struct ScriptedStore {
     _directory: TempDir,
-    path: PathBuf,
-    writer: Writer,
+    opened: OpenStore,
     pub reader: Reader,
     commits: u64,
 }
@@ -142,13 +141,13 @@ pub struct ScriptedStore {
 impl ScriptedStore {
     pub fn new() -> ScriptedStore {
         let directory = tempfile::tempdir().unwrap();
-        let OpenStore { writer, path, .. } = open(directory.path(), 1 << 20).unwrap();
-        ScriptedStore { _directory: directory, path, reader: writer.reader(), writer, commits: 0 }
+        let opened = open(directory.path(), 1 << 20).unwrap();
+        ScriptedStore { _directory: directory, reader: opened.writer.reader(), opened, commits: 0 }
     }
 
     /// Returns the directory of the generation.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.opened.path
     }
 
     /// Writes the view of an optimization with a name, or without one that it is deleted.
@@ -167,18 +166,18 @@ impl ScriptedStore {
         optimization.deleted = name.is_none().then(|| Register::new((), stamp));
         self.commits += 1;
         let commit = Commit { optimizations: vec![Arc::new(optimization)], jobs: Vec::new() };
-        self.writer.commit(commit, Vec::new(), self.commits).unwrap();
-        while self.writer.commits_written() < self.commits {
-            self.writer.check().unwrap();
+        self.opened.writer.commit(commit, Vec::new(), self.commits).unwrap();
+        while self.opened.writer.commits_written() < self.commits {
+            self.opened.writer.check().unwrap();
             std::thread::yield_now();
         }
     }
 
     /// Has readers see a position, which no view is beyond, and nothing after it come any more.
     pub fn rest_at(&self, next_offset: i64) {
-        self.writer.note_position(Arc::new(position(next_offset))).unwrap();
+        self.opened.writer.note_position(Arc::new(position(next_offset))).unwrap();
         while **self.reader.visible_position() != position(next_offset) {
-            self.writer.check().unwrap();
+            self.opened.writer.check().unwrap();
             std::thread::yield_now();
         }
         self.reader.publish_as_it_is(position(next_offset));

@@ -124,8 +124,8 @@ fn scan(
 /// Returns the keys with a value on the topic of which the store has no optimization. It may have one by now: another instance may
 /// publish that is ahead of this one.
 fn extra<'c>(reader: &Reader, comparison: &'c Reconciliation) -> Vec<&'c [u8]> {
-    let is_known = |key: &[u8]| std::str::from_utf8(key).is_ok_and(|id| reader.number_of(id).is_some());
-    comparison.strays().iter().map(|key| &**key).filter(|key| !is_known(key)).collect()
+    let keys = comparison.strays().iter().map(|key| &**key);
+    keys.filter(|key| std::str::from_utf8(key).ok().is_none_or(|id| reader.number_of(id).is_none())).collect()
 }
 
 /// Returns the optimizations that differ, and those whose view is missing.
@@ -186,8 +186,10 @@ mod tests {
         let reader = store.reader.clone();
         let found = (PARTITIONS, pause.is_some());
         let going_on = &mut |_| ControlFlow::Continue(());
-        let mut pause = || pause.expect("it is served")(store);
-        verify_with_pauses(topic, &reader, ViewsFormat::Json, found, going_on, &mut pause).unwrap()
+        verify_with_pauses(topic, &reader, ViewsFormat::Json, found, going_on, &mut || {
+            pause.expect("it is served")(store);
+        })
+        .unwrap()
     }
 
     /// A store with five views, and a topic with one of them as it is, one as it is not, and keys that the store has not.
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(topic.starts, [ScanStart::Beginning], "nobody changes it meanwhile");
     }
 
-    /// What comes late is no difference; what stays so is one.
+    /// A record that comes late is no difference, and one that stays away is.
     #[test]
     fn while_the_store_goes_on_only_that_counts_which_never_was_the_same() {
         let (mut store, records) = different();

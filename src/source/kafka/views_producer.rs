@@ -249,17 +249,28 @@ mod tests {
         vec![record(0), record(1)]
     }
 
+    fn fenced(error: &ViewsTopicError) -> bool {
+        matches!(error, ViewsTopicError::Fenced(_))
+    }
+
+    fn lost(error: &ViewsTopicError) -> bool {
+        matches!(error, ViewsTopicError::Lost(_))
+    }
+
+    fn refused(error: &ViewsTopicError) -> bool {
+        matches!(error, ViewsTopicError::Refused(_))
+    }
+
+    fn aborted(error: &ViewsTopicError) -> bool {
+        matches!(error, ViewsTopicError::Unavailable(_))
+    }
+
     /// Each error as a broker answers it, at each request of a transaction.
     #[test]
     fn what_a_broker_refuses_is_a_fence_a_loss_or_the_end_of_one_transaction() {
         use RDKafkaApiKey::{AddPartitionsToTxn, EndTxn, Produce};
         use RDKafkaRespErr as Answer;
-        let fenced = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Fenced(_));
-        let lost = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Lost(_));
-        let refused = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Refused(_));
-        let aborted = |error: &ViewsTopicError| matches!(error, ViewsTopicError::Unavailable(_));
-        type Is = fn(&ViewsTopicError) -> bool;
-        let cases: [(RDKafkaApiKey, Answer, Is); 10] = [
+        let cases: [(RDKafkaApiKey, Answer, fn(&ViewsTopicError) -> bool); 10] = [
             (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, fenced),
             (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, fenced),
             (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, lost),
