@@ -6,6 +6,7 @@
 //! checkpoint covers is on the topic before it is written. A generation without the note is compared with the topic first.
 
 mod at_rest;
+mod fence;
 mod generations;
 mod local_error;
 mod metrics;
@@ -13,7 +14,10 @@ mod progress;
 mod publisher;
 mod reconciliation;
 mod records;
+mod reporter;
 mod runner;
+#[cfg(test)]
+mod scripted_topic;
 mod stage;
 mod topic_end;
 mod verification;

@@ -90,7 +90,7 @@ fn publish_store(
     // Whoever asks for this wants the topic compared, whatever was noted.
     PublishedNote::forget(&store.path)?;
     publication.attach(&store.reader, &store.path)?;
-    let publisher = Publisher::new(topic, publication.clone(), PublisherSettings { mark_interval: ONE_MARK_ONLY });
+    let publisher = Publisher::new(topic, publication.clone(), PublisherSettings::new(ONE_MARK_ONLY));
     let mut display = ProgressDisplay::new(false);
     let published = publish_at_rest(publisher, &publication, &mut |records_done| {
         display.show(&Progress::new("publishing", records_done, None));

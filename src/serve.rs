@@ -338,7 +338,7 @@ fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
 fn publish(config: &ServeConfig, publication: Publication, engine: &Engine) -> anyhow::Result<PublisherThread> {
     let topic = config.publication.topic().context("no topic of views is given")?;
     let topic = KafkaViewsTopic::new(config.projection.kafka.clone(), topic, publication.stop_flag());
-    let settings = PublisherSettings { mark_interval: config.projection.sync_interval };
+    let settings = PublisherSettings::new(config.projection.sync_interval);
     let publisher = Publisher::new(topic, publication.clone(), settings);
     let thread = publication::start(publisher, publication, engine.status.clone());
     Ok(thread.map_err(|error| StoreError::of_thread(&config.projection.data_dir, error))?)

@@ -65,11 +65,16 @@ impl Publication {
     /// checkpoints wait for nothing.
     ///
     /// # Errors
-    /// A note cannot be read or removed. Nothing has changed then.
+    /// A note cannot be read or removed. The generation before goes on to be published then.
     pub fn attach(&self, reader: &Reader, directory: &Path) -> Result<(), IoError> {
         let mut state = self.0.state.lock();
         if state.current.as_ref().is_some_and(|current| current.directory == directory) {
             return Ok(());
+        }
+        let note = PublishedNote::read(directory)?
+            .filter(|note| note.topic == self.0.topic && note.format == self.0.format.name());
+        if note.is_none() {
+            PublishedNote::forget(directory)?;
         }
         if let Some(before) = &state.current {
             release(before)?;
@@ -78,12 +83,9 @@ impl Publication {
         if state.is_fenced {
             return Ok(());
         }
-        let note = PublishedNote::read(directory)?
-            .filter(|note| note.topic == self.0.topic && note.format == self.0.format.name());
         let touched = Arc::new(TouchedViews::default());
-        match note {
-            Some(_) => touched.close_gate(),
-            None => PublishedNote::forget(directory)?,
+        if note.is_some() {
+            touched.close_gate();
         }
         reader.note_touched_in(Some(touched.clone()));
         state.turns += 1;
@@ -150,6 +152,14 @@ impl Publication {
         }
     }
 
+    /// Waits until the publishing is to end, for this time at the most.
+    pub(super) fn wait_for_stop(&self, longest: Duration) {
+        let mut state = self.0.state.lock();
+        if !self.is_stopping() {
+            self.0.changed.wait_for(&mut state, longest);
+        }
+    }
+
     /// Notes that a generation is published up to its checkpoint, if it still is the one that is published.
     pub(super) fn note_published(&self, turn: u64, note: &PublishedNote) -> Result<(), IoError> {
         let state = self.0.state.lock();
@@ -178,13 +188,17 @@ impl Publication {
     }
 
     /// Gives the topic up to the publisher that has taken it over.
+    ///
+    /// # Errors
+    /// The note cannot be removed. The generation's checkpoints wait until it is, and it must be tried again.
     pub(super) fn fence(&self) -> Result<(), IoError> {
         let mut state = self.0.state.lock();
         state.is_fenced = true;
-        match state.current.take() {
-            Some(current) => release(&current),
-            None => Ok(()),
+        if let Some(current) = &state.current {
+            release(current)?;
         }
+        state.current = None;
+        Ok(())
     }
 }
 

@@ -1,17 +1,20 @@
 //! The publisher, which goes on by steps: it takes the topic over, waits until its views are no older than those on the topic, compares the
 //! two if that is needed, and then publishes what changes. It is given the time.
 
+mod report;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::fence::{Fence, OwnMarks};
 use super::generations::{Publication, PublishedGeneration};
 use super::local_error::local;
 use super::progress::{BATCH_VIEWS, Batch, GenerationProgress};
 use super::reconciliation::Reconciliation;
 use super::records::{Mark, RecordForm};
-use super::stage::{PublisherSettings, Stage, Step};
+use super::stage::{PublisherSettings, Step};
 use super::topic_end::TopicEnd;
 use crate::data_dir::{self, PublishedNote};
 use crate::domain::ReadPosition;
@@ -36,9 +39,12 @@ pub struct Publisher<T> {
     /// A position that no view on the topic is beyond.
     bound: Arc<ReadPosition>,
     progress: Option<GenerationProgress>,
+    own_marks: OwnMarks,
+    /// The fence whose cause is not known yet.
+    fence: Option<Fence>,
     /// The number of records that were published, without marks.
     published: u64,
-    marked: Option<Mark>,
+    marked: Option<Arc<Mark>>,
 }
 
 impl<T: ViewsTopic> Publisher<T> {
@@ -53,6 +59,8 @@ impl<T: ViewsTopic> Publisher<T> {
             version: 0,
             bound: Arc::default(),
             progress: None,
+            own_marks: OwnMarks::default(),
+            fence: None,
             published: 0,
             marked: None,
         }
@@ -61,31 +69,51 @@ impl<T: ViewsTopic> Publisher<T> {
     /// Does the next step.
     ///
     /// # Errors
-    /// The topic's. The step can be repeated, but for [`ViewsTopicError::Fenced`].
+    /// The topic's. The step can be repeated, but for [`ViewsTopicError::Fenced`], which is certain: another publisher is there.
     pub fn step(&mut self, now: Instant) -> Result<Step, ViewsTopicError> {
-        let done = self.try_step(now);
-        if let Err(ViewsTopicError::Lost(_) | ViewsTopicError::Fenced(_)) = &done {
-            self.identity = None;
+        let Some(generation) = self.publication.current() else { return Ok(Step::Rest(REST)) };
+        self.settle_fence(now)?;
+        match self.try_step(&generation, now) {
+            Err(ViewsTopicError::Fenced(error)) => {
+                let partitions = self.identity.take().map_or(0, |identity| identity.partitions);
+                let fence = Fence::new(now, error, partitions);
+                Err(self.fence.insert(fence).doubt(self.settings.takeover_time))
+            }
+            done => {
+                if let Err(ViewsTopicError::Lost(_)) = &done {
+                    self.identity = None;
+                }
+                done
+            }
         }
-        done
     }
 
-    fn try_step(&mut self, now: Instant) -> Result<Step, ViewsTopicError> {
-        let Some(generation) = self.publication.current() else { return Ok(Step::Rest(REST)) };
+    /// Finds out who ended the last transaction, if that is not known.
+    fn settle_fence(&mut self, now: Instant) -> Result<(), ViewsTopicError> {
+        if let Some(fence) = &self.fence {
+            let end = TopicEnd::read(&mut self.topic, fence.partitions)?;
+            fence.check(end.has_marks_of_others(&self.own_marks), now, self.settings.takeover_time)?;
+            tracing::info!("no other publisher has come, so that the topic of views is taken over again");
+            self.fence = None;
+        }
+        Ok(())
+    }
+
+    fn try_step(&mut self, generation: &PublishedGeneration, now: Instant) -> Result<Step, ViewsTopicError> {
         if self.progress.as_ref().is_none_or(|progress| progress.turn != generation.turn) {
-            self.progress = Some(GenerationProgress::new(&generation));
+            self.progress = Some(GenerationProgress::new(generation));
         }
         let identity = match &self.identity {
             Some(identity) => identity.clone(),
-            None => self.take_over(&generation)?,
+            None => self.take_over(generation)?,
         };
-        if !self.may_publish(&generation)? {
+        if !self.may_publish(generation)? {
             return Ok(Step::Rest(REST));
         }
-        self.compare_slice(&generation, identity.partitions)?;
-        let has_published = self.publish_batch(&generation, identity.partitions)?;
-        self.note_if_done(&generation, &identity)?;
-        self.mark_if_due(&generation, identity.partitions, now)?;
+        self.compare_slice(generation, identity.partitions)?;
+        let has_published = self.publish_batch(generation, identity.partitions)?;
+        self.note_if_done(generation, &identity)?;
+        self.mark_if_due(generation, identity.partitions, now)?;
         let is_comparing = self.progress.as_ref().is_some_and(GenerationProgress::has_work);
         Ok(if has_published || is_comparing { Step::Again } else { Step::Rest(REST) })
     }
@@ -95,7 +123,7 @@ impl<T: ViewsTopic> Publisher<T> {
         let identity = self.topic.take_over()?;
         let end = TopicEnd::read(&mut self.topic, identity.partitions)?;
         self.version = self.version.max(end.version);
-        self.bound = Arc::new(self.bound.joined(&end.position()));
+        self.bound = Arc::new(end.position());
         let note = generation.note();
         let is_proven = note.as_ref().is_some_and(|note| {
             (note.topic_id, note.partitions) == (identity.id, identity.partitions)
@@ -111,10 +139,11 @@ impl<T: ViewsTopic> Publisher<T> {
         }
         self.progress = Some(progress);
         // It is there before any view of this publisher. What was covered before still is.
-        let covered = end.mark().cloned().map(|mark| mark.positions).unwrap_or_default();
+        let covered = end.mark(identity.partitions).cloned().map(|mark| mark.positions).unwrap_or_default();
         self.version += 1;
+        self.own_marks = OwnMarks::after(end.version);
         let mark = Mark { positions: covered, version: self.version, written_at: data_dir::now() };
-        self.topic.publish(&mark.records(identity.partitions, &self.id))?;
+        self.publish_mark(&mark, identity.partitions)?;
         self.identity = Some(identity.clone());
         tracing::info!(
             topic = self.publication.topic(),
@@ -204,7 +233,7 @@ impl<T: ViewsTopic> Publisher<T> {
             Ok(_) => generation.touched.acknowledge(),
             Err(_) => generation.touched.give_back(),
         }
-        Ok(published? || !touched.is_empty())
+        published
     }
 
     fn publish_views(
@@ -271,8 +300,7 @@ impl<T: ViewsTopic> Publisher<T> {
             return Ok(());
         }
         let Some(seal) = progress.note_after else {
-            generation.touched.close_gate();
-            progress.note_after = Some(generation.touched.seal());
+            progress.note_after = Some(generation.touched.close_gate());
             return Ok(());
         };
         if generation.touched.holds(seal) {
@@ -313,11 +341,18 @@ impl<T: ViewsTopic> Publisher<T> {
         };
         if generation.touched.holds(*seal) {
             let mark = Mark::new(position, self.version, data_dir::now());
-            self.topic.publish(&mark.records(partitions, &self.id))?;
+            self.publish_mark(&mark, partitions)?;
             let progress = progress_of(&mut self.progress);
             (progress.mark_after, progress.next_mark) = (None, Some(now + self.settings.mark_interval));
-            self.marked = Some(mark);
+            self.marked = Some(Arc::new(mark));
         }
+        Ok(())
+    }
+
+    fn publish_mark(&mut self, mark: &Mark, partitions: i32) -> Result<(), ViewsTopicError> {
+        self.own_marks.note_written(mark);
+        self.topic.publish(&mark.records(partitions, &self.id))?;
+        self.own_marks.note_committed();
         Ok(())
     }
 
@@ -327,42 +362,6 @@ impl<T: ViewsTopic> Publisher<T> {
     /// The note of the generation cannot be removed. It must be tried again.
     pub fn give_up(&mut self) -> Result<(), data_dir::IoError> {
         self.publication.fence()
-    }
-
-    /// Returns what the publisher is at.
-    pub fn stage(&self) -> Stage {
-        match &self.progress {
-            _ if self.identity.is_none() => Stage::Starting,
-            None | Some(GenerationProgress { has_reached: false, .. }) => Stage::Waiting,
-            Some(GenerationProgress { is_noted: false, .. }) => Stage::Reconciling,
-            Some(_) => Stage::Publishing,
-        }
-    }
-
-    /// The number of views that a comparison has found and that are not published yet.
-    pub fn left(&self) -> u64 {
-        self.progress.as_ref().map_or(0, GenerationProgress::left)
-    }
-
-    /// The position that the views have to come to before any of them is published; `None` if they have, or it is not known yet.
-    pub fn awaited_position(&self) -> Option<String> {
-        let progress = self.progress.as_ref().filter(|progress| !progress.has_reached)?;
-        progress.target.as_ref().map(|target| target.text().to_owned())
-    }
-
-    /// The greatest version that was given.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// The number of records that were published, without marks.
-    pub fn published(&self) -> u64 {
-        self.published
-    }
-
-    /// The last mark that was written.
-    pub fn marked(&self) -> Option<&Mark> {
-        self.marked.as_ref()
     }
 }
 

@@ -94,11 +94,6 @@ impl Reconciliation {
         Ok(expected.as_deref() == value)
     }
 
-    /// Returns true if the last record of an optimization was as its view is.
-    pub fn is_as_shown(&self, number: u32) -> bool {
-        self.equal.contains(number)
-    }
-
     /// Returns the keys with a value on the topic of which the store has no optimization.
     pub fn strays(&self) -> &StrayKeys {
         &self.strays
@@ -134,5 +129,122 @@ impl Reconciliation {
         }
         let numbers = different | &absent;
         Ok((ReconciliationBacklog { numbers, absent }, self.strays))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publication::scripted_topic::{PARTITIONS, ScriptedStore, mark, value};
+    use crate::source::views_topic::ViewsRecord;
+
+    fn begin(store: &ScriptedStore) -> Reconciliation {
+        Reconciliation::begin(&store.reader, ViewsFormat::Json, PARTITIONS)
+    }
+
+    fn take(comparison: &mut Reconciliation, records: impl IntoIterator<Item = ViewsRecord>) {
+        for record in records {
+            comparison.take(&FoundRecord {
+                partition: record.partition,
+                offset: 0,
+                key: &record.key,
+                value: record.value.as_deref(),
+                headers: record.headers.iter().map(|(name, value)| (*name, &value[..])).collect(),
+            });
+        }
+    }
+
+    /// Returns the ids that are to be published, those among them that are absent, and the keys that are to become tombstones.
+    fn finish(store: &ScriptedStore, comparison: Reconciliation) -> [Vec<String>; 3] {
+        let (backlog, strays) = comparison.finish().unwrap();
+        let ids = |numbers: RoaringBitmap| {
+            let views = numbers.into_iter().map(|number| store.reader.numbered_view(number).unwrap().unwrap());
+            let mut ids: Vec<String> = views.map(|view| view.id.to_string()).collect();
+            ids.sort();
+            ids
+        };
+        let strays = strays.iter().map(|key| String::from_utf8_lossy(key).into_owned());
+        [ids(backlog.numbers), ids(backlog.absent), strays.collect()]
+    }
+
+    #[test]
+    fn the_last_record_of_each_key_decides() {
+        let mut store = ScriptedStore::new();
+        for id in ["equal", "older", "newer", "null", "absent"] {
+            store.write(id, Some("name"));
+        }
+        let [equal, older, newer, null] = ["equal", "older", "newer", "null"].map(|id| store.record(id));
+        let other = |id| value(id, Some("{}"));
+        let mut comparison = begin(&store);
+        take(
+            &mut comparison,
+            [other("equal"), equal, older, other("older"), newer.clone(), other("newer"), newer],
+        );
+        take(&mut comparison, [null, value("null", None)]);
+        take(&mut comparison, [other("stray"), other("stray-2"), value("stray-2", None), value("stray-3", None)]);
+        assert_eq!(comparison.records, 13);
+        assert_eq!(finish(&store, comparison), [&["absent", "null", "older"][..], &["absent"], &["stray"]]);
+    }
+
+    #[test]
+    fn null_is_the_record_of_an_optimization_that_is_deleted() {
+        let mut store = ScriptedStore::new();
+        for id in ["as it is", "left over", "absent"] {
+            store.write(id, None);
+        }
+        let mut comparison = begin(&store);
+        take(
+            &mut comparison,
+            [value("as it is", Some("{}")), value("as it is", None), value("left over", Some("{}"))],
+        );
+        assert_eq!(finish(&store, comparison), [&["absent", "left over"][..], &["absent"], &[]]);
+    }
+
+    #[test]
+    fn marks_and_records_in_another_partition_than_their_keys_count_as_none() {
+        let mut store = ScriptedStore::new();
+        store.write("a", Some("name"));
+        let record = store.record("a");
+        let elsewhere = |record: ViewsRecord| ViewsRecord { partition: 1 - record.partition, ..record };
+        let mut comparison = begin(&store);
+        take(&mut comparison, [mark(0, "p", 1, 1), mark(1, "p", 1, 1), elsewhere(record)]);
+        take(&mut comparison, [elsewhere(value("stray", Some("{}")))]);
+        assert_eq!(finish(&store, comparison), [&["a"][..], &["a"], &[]]);
+    }
+
+    /// The writer has noted it, whatever the topic has.
+    #[test]
+    fn an_optimization_that_comes_during_the_comparison_is_no_matter_of_it() {
+        let mut store = ScriptedStore::new();
+        store.write("a", Some("name"));
+        let mut comparison = begin(&store);
+        take(&mut comparison, [value("b", Some("{}"))]);
+        store.write("b", Some("name"));
+        take(&mut comparison, [store.record("a"), value("b", Some("{ }"))]);
+        assert_eq!(
+            finish(&store, comparison),
+            [&[][..], &[], &["b"]],
+            "the key is looked up again before it is published"
+        );
+    }
+
+    #[test]
+    fn many_strays_are_given_out_before_the_end() {
+        let store = ScriptedStore::new();
+        let mut comparison = begin(&store);
+        take(&mut comparison, (0..STRAYS_MAX).map(|number| value(&format!("stray-{number}"), Some("{}"))));
+        assert_eq!(comparison.take_many_strays().len(), 0);
+        take(&mut comparison, [value("stray", Some("{}"))]);
+        assert_eq!(comparison.take_many_strays().len(), STRAYS_MAX + 1);
+        assert_eq!(comparison.strays().len(), 0);
+    }
+
+    #[test]
+    fn a_view_of_another_form_is_another() {
+        let mut store = ScriptedStore::new();
+        store.write("a", Some("name"));
+        let mut comparison = Reconciliation::begin(&store.reader, ViewsFormat::Protobuf, PARTITIONS);
+        take(&mut comparison, [store.record("a")]);
+        assert_eq!(finish(&store, comparison), [&["a"][..], &[], &[]]);
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::published_view::ViewsFormat;
 use crate::codec::stored_record::CorruptValue;
-use crate::domain::ReadPosition;
+use crate::domain::{NamedPartition, ReadPosition};
 use crate::source::views_topic::{FoundRecord, ViewsRecord, partition_of};
 use crate::store::ShownView;
 
@@ -19,6 +19,8 @@ pub const PROGRESS_RECORD: &str = "progress";
 const VERSION_HEADER: &str = "optview-version";
 const POSITION_HEADER: &str = "optview-position";
 const PUBLISHER_HEADER: &str = "optview-publisher";
+/// The header of records whose key has the character U+0000. Databases whose texts cannot have it set them aside by this header.
+const NUL_ID_HEADER: &str = "optview-nul-id";
 
 /// The form that the records of one transaction have in common.
 pub struct RecordForm {
@@ -36,6 +38,9 @@ impl RecordForm {
             (POSITION_HEADER, self.position.clone()),
             ("content-type", Bytes::from_static(self.format.content_type().as_bytes())),
         ];
+        if key.contains(&0) {
+            headers.push((NUL_ID_HEADER, Bytes::from_static(b"true")));
+        }
         let value = match view {
             Some(view) => {
                 headers.push(("organization_id", view.organization_id.into()));
@@ -65,6 +70,15 @@ impl Mark {
     pub fn new(position: &ReadPosition, version: u64, written_at: String) -> Mark {
         let positions = position.next_offsets().iter().map(|(partition, next)| (partition.to_string(), *next));
         Mark { positions: positions.collect(), version, written_at }
+    }
+
+    /// Returns the position that the mark covers. Names that are none are left out: anybody may have written them.
+    pub fn position(&self) -> ReadPosition {
+        let places = self.positions.iter().filter_map(|(name, next)| {
+            let (topic, number) = name.rsplit_once('/')?;
+            Some((NamedPartition::new(topic, number.parse().ok()?), *next))
+        });
+        ReadPosition::new(places.collect())
     }
 
     /// Makes the records of the mark, one for each partition of the topic.
@@ -105,4 +119,49 @@ pub fn position_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
 /// Returns the id of the publisher that wrote a mark.
 pub fn publisher_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
     record.header(PUBLISHER_HEADER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_has_the_position_that_it_was_made_of() {
+        let position = ReadPosition::new(BTreeMap::from([
+            (NamedPartition::new("jobs", 0), 4),
+            (NamedPartition::new("jobs", 11), 5),
+            (NamedPartition::new("optimizations.v1", 0), 6),
+        ]));
+        let mut mark = Mark::new(&position, 1, String::new());
+        assert_eq!(mark.position(), position);
+        mark.positions.extend([("jobs".to_owned(), 1), ("jobs/x".to_owned(), 2)]);
+        assert_eq!(mark.position(), position);
+    }
+
+    #[test]
+    fn a_record_names_its_owner_its_version_its_position_and_a_key_that_not_every_database_can_have() {
+        let form = RecordForm { partitions: 3, format: ViewsFormat::Protobuf, position: "jobs:0:1".into() };
+        let headers = |key: &[u8], view| {
+            let record = form.view(key, view, 7).unwrap();
+            assert_eq!((&record.key[..], record.partition), (key, partition_of(key, 3)));
+            let texts =
+                record.headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
+            texts.collect::<Vec<_>>().join(" ")
+        };
+        let always = "optview-version=7 optview-position=jobs:0:1 content-type=application/protobuf";
+        assert_eq!(headers(b"id", None), always);
+        assert_eq!(headers(b"i\0d", None), format!("{always} optview-nul-id=true"));
+        let form = RecordForm { format: ViewsFormat::Json, ..form };
+        let view = ShownView { organization_id: "o".to_owned(), project_id: "p".to_owned(), json: b"{}".to_vec() };
+        let record = form.view(b"i\0d", Some(view), 8).unwrap();
+        assert_eq!(record.value.as_deref(), Some(&b"{}"[..]));
+        let names: Vec<_> = record.headers.iter().map(|(name, _)| *name).collect();
+        let owner = ["organization_id", "project_id"];
+        assert_eq!(
+            names,
+            [&["optview-version", "optview-position", "content-type", NUL_ID_HEADER][..], &owner].concat()
+        );
+    }
 }

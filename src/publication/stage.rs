@@ -7,6 +7,16 @@ use std::time::Duration;
 pub struct PublisherSettings {
     /// The time between two marks.
     pub mark_interval: Duration,
+    /// The time within which a publisher that has taken the topic over has written its first marks. Until then, one that the brokers
+    /// refuse does not know whether there is another.
+    pub takeover_time: Duration,
+}
+
+impl PublisherSettings {
+    /// Makes the settings of a publisher that writes a mark so often.
+    pub fn new(mark_interval: Duration) -> PublisherSettings {
+        PublisherSettings { mark_interval, takeover_time: Duration::from_secs(30) }
+    }
 }
 
 /// The stage of a publisher on its way to publishing what changes.

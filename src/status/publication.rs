@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// The age in seconds from which a view that is not published makes a warning, if checkpoints wait for it.
+const LATE_SECONDS: f64 = 10.0;
+
 /// The publishing of views, as `/status` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PublicationReport {
@@ -38,12 +41,19 @@ pub struct PublicationReport {
 impl PublicationReport {
     /// Describes what keeps views from the topic, with the remedy; `None` if nothing does.
     pub(super) fn warning(&self) -> Option<String> {
-        let error = self.error.as_ref()?;
+        let age = self.oldest_unpublished_seconds.filter(|age| self.holds_checkpoints && *age > LATE_SECONDS);
+        let why = match (&self.error, age) {
+            (Some(error), _) => error.clone(),
+            (None, Some(age)) => {
+                format!("the brokers have taken none for {age:.0} s, while {} wait", self.unpublished)
+            }
+            (None, None) => return None,
+        };
         let what = if self.holds_checkpoints {
             "; reads go on, and no checkpoint is written until then, so that a restart reads again what came since"
         } else {
             ""
         };
-        Some(format!("views are not published on the topic {}: {error}{what}", self.topic))
+        Some(format!("views are not published on the topic {}: {why}{what}", self.topic))
     }
 }

@@ -36,8 +36,9 @@ struct TouchedState {
     taken: Vec<u32>,
     /// Number of times that `older` was filled.
     rounds: u64,
-    /// The time since which there has been something to publish.
-    since: Option<Instant>,
+    /// The time of the first note in `newer`, and of the first one in `older`.
+    newer_since: Option<Instant>,
+    older_since: Option<Instant>,
 }
 
 impl TouchedState {
@@ -54,6 +55,7 @@ impl TouchedState {
         if self.is_round_over() {
             self.rounds += 1;
             std::mem::swap(&mut self.older, &mut self.newer);
+            self.older_since = self.newer_since.take();
         }
     }
 
@@ -74,7 +76,7 @@ impl TouchedViews {
         let was_clear = state.newer.is_empty();
         state.newer.extend(numbers);
         if !state.newer.is_empty() && was_clear {
-            state.since.get_or_insert_with(Instant::now);
+            state.newer_since = Some(Instant::now());
             self.changed.notify_all();
         }
     }
@@ -100,7 +102,6 @@ impl TouchedViews {
         if state.is_clear() {
             // Nothing noted is left, so that every seal holds.
             state.rounds += 2;
-            state.since = None;
         }
         self.changed.notify_all();
     }
@@ -122,10 +123,12 @@ impl TouchedViews {
         self.state.lock().rounds >= seal.0
     }
 
-    /// Has every checkpoint from now on wait for the topic.
-    pub fn close_gate(&self) {
+    /// Has every checkpoint from now on wait for the topic. Returns a seal of all that those cover which passed before: it is taken
+    /// once the gate is closed.
+    pub fn close_gate(&self) -> Seal {
         self.is_gate_closed.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
+        self.seal()
     }
 
     /// Lets checkpoints pass, those that wait, too.
@@ -173,7 +176,7 @@ impl TouchedViews {
         debug_assert!(state.taken.is_empty(), "nothing is being published");
         state.newer.clear();
         state.older.clear();
-        state.since = None;
+        (state.newer_since, state.older_since) = (None, None);
         state.rounds += 2;
         self.changed.notify_all();
     }
@@ -188,7 +191,7 @@ impl TouchedViews {
     /// Returns the number of views that are to be published, and the time since which there have been some.
     pub fn unpublished(&self) -> (u64, Option<Instant>) {
         let state = self.state.lock();
-        (state.newer.union_len(&state.older) + state.taken.len() as u64, state.since)
+        (state.newer.union_len(&state.older) + state.taken.len() as u64, state.older_since.or(state.newer_since))
     }
 }
 
@@ -288,6 +291,29 @@ mod tests {
             rounds += 1;
         }
         assert!((10..=20).contains(&rounds), "{rounds}");
+    }
+
+    #[test]
+    fn the_age_is_of_what_waits_although_more_is_noted_all_the_time() {
+        let touched = TouchedViews::default();
+        assert_eq!(touched.unpublished(), (0, None));
+        touched.note([1]);
+        let first = touched.unpublished().1;
+        touched.take(1);
+        touched.note([2]);
+        touched.note([3]);
+        assert_eq!(touched.unpublished().1, first, "the first is not acknowledged");
+        touched.give_back();
+        touched.take(1);
+        touched.acknowledge();
+        let second = touched.unpublished().1;
+        assert!(second.is_some() && second > first);
+        touched.take(1);
+        touched.note([4]);
+        touched.acknowledge();
+        assert_eq!(touched.unpublished(), (2, second), "it is one round");
+        touched.clear();
+        assert_eq!(touched.unpublished(), (0, None));
     }
 
     #[test]

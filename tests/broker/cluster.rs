@@ -85,6 +85,16 @@ pub fn create_topic(rig: &Rig, topic: Topic, partitions: i32) {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
+/// Creates a compacted topic whose partitions lie on one broker.
+pub fn create_compacted_topic(rig: &Rig, name: &str, partitions: usize, broker: i32) {
+    let place = [broker];
+    let places = vec![&place[..]; partitions];
+    let wanted = NewTopic::new(name, partitions as i32, TopicReplication::Variable(&places));
+    let answers = block_on(client(rig).create_topics(&[wanted.set("cleanup.policy", "compact")], &options()))
+        .expect("an answer");
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+}
+
 /// Removes a topic, and waits until the cluster no longer lists it.
 pub fn delete_topic(rig: &Rig, topic: Topic) {
     let name = rig.settings.topics.get(topic);

@@ -14,8 +14,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::Test;
+use crate::cluster::create_compacted_topic;
 use crate::dice::Dice;
-use crate::rig::{DEADLINE, Rig};
+use crate::rig::{DEADLINE, Kafka, Rig};
 use crate::server::{Publication, Report, Server};
 
 pub const TESTS: &[Test] = &[
@@ -23,6 +24,11 @@ pub const TESTS: &[Test] = &[
     test!(a_second_publisher_fences_the_first_which_goes_on_serving_and_keeping, Broker),
     test!(a_rebuild_mends_a_topic_that_others_have_written_to, Broker),
     test!(views_are_read_while_the_brokers_are_away_and_published_once_they_are_back, BrokerOfItsOwn),
+    test!(
+        events_are_folded_and_read_and_no_checkpoint_is_written_while_the_topic_of_views_is_away,
+        BrokerOfItsOwn
+    ),
+    test!(a_publisher_whose_transaction_took_too_long_goes_on_by_itself, BrokerOfItsOwn),
     test!(a_store_at_rest_and_a_snapshot_are_published_and_compared, Broker),
     test!(views_as_protobuf_are_marked_as_such_and_compared, Broker),
     test!(a_topic_that_is_not_compacted_is_refused_with_what_to_do, Broker),
@@ -241,15 +247,76 @@ fn views_are_read_while_the_brokers_are_away_and_published_once_they_are_back(ri
     let flow = rig.spawn(&["load", "--optimizations", "4000", "--seed", "2", "--runs", "2", "--rate", "2000"]);
     sleep(Duration::from_millis(700));
     broker.kill();
-    let kept = server.report().records_kept();
     sleep(Duration::from_millis(1_500));
     assert_eq!(server.get("/optimizations?limit=1").status, 200);
-    let report = server.report();
-    // What was published before the kill may still have been synced.
-    assert!(report.records_kept() <= report.records_read(), "{kept} {report:?}");
     drop(flow);
     broker.restart();
     topic.check(&server);
+}
+
+/// Events come from one broker, and views go to another one, which is away.
+fn events_are_folded_and_read_and_no_checkpoint_is_written_while_the_topic_of_views_is_away(rig: &Rig) {
+    let first = rig.own_broker.as_ref().expect("the test asks for one");
+    let topic = ViewsTopic::new(rig);
+    load(rig, "200", "1");
+    // The brokers' own topics are made while there is one broker only.
+    let mut config = rig.settings.client_config();
+    let producer: BaseProducer = config.set("transactional.id", "first").create().unwrap();
+    producer.init_transactions(DEADLINE).unwrap();
+    let second = first.join();
+    create_compacted_topic(rig, &topic.name, 3, 2);
+    let server = topic.serve(&[]);
+    topic.check(&server);
+    let kept = server.wait_until_all_is_kept(rig).records_kept();
+    second.kill();
+    load(rig, "150", "2");
+    let ends: i64 = Topic::ALL.into_iter().map(|topic| rig.end(topic)).sum();
+    assert!(ends > kept);
+    let report = server.wait_for("it is warned", |report| {
+        report.records_read() == ends
+            && report.warnings.iter().any(|warning| warning.contains("views are not published"))
+    });
+    assert_eq!(report.records_kept(), kept, "no checkpoint is ahead of the topic");
+    assert!(publication(&report).holds_checkpoints && publication(&report).unpublished > 0, "{report:?}");
+    let page = server.get("/optimizations?limit=1");
+    assert_eq!((page.status, page.body["total"].as_u64()), (200, Some(report.views)));
+    assert!(report.views > 200, "what came meanwhile is read");
+    second.restart();
+    topic.check(&server);
+    let report = server.wait_until_all_is_kept(rig);
+    assert_eq!(report.records_kept(), ends);
+}
+
+/// The process stands still within a transaction, until the brokers have ended it.
+fn a_publisher_whose_transaction_took_too_long_goes_on_by_itself(rig: &Rig) {
+    let broker =
+        Kafka::start_with(&["transaction.abort.timed.out.transaction.cleanup.interval.ms=200".to_owned()]);
+    let rig = &Rig::of(&broker, rig);
+    let topic = ViewsTopic::new(rig);
+    load(rig, "100", "1");
+    let server = topic.serve(&["--kafka-property", "transaction.timeout.ms=1000"]);
+    topic.check(&server);
+    let flow = rig.spawn(&["load", "--optimizations", "20000", "--seed", "2", "--runs", "2", "--rate", "3000"]);
+    let doubt = "the brokers take nothing more from this publisher";
+    for _ in 0..20 {
+        sleep(Duration::from_millis(200));
+        server.signal("STOP");
+        sleep(Duration::from_millis(2_000));
+        server.signal("CONT");
+        sleep(Duration::from_millis(500));
+        if server.log().contains(doubt) {
+            break;
+        }
+    }
+    drop(flow);
+    let report = server.report();
+    let error = publication(&report).error.clone().unwrap_or_default();
+    assert!(error.contains(doubt) && publication(&report).state == "starting", "{report:?}");
+    topic.check(&server);
+    assert!(server.log().contains("no other publisher has come"));
+    assert!(!server.log().contains("another publisher has taken over"));
+    // It was sure that nobody else had published, so that it had nothing to compare.
+    assert_eq!(server.log().matches("comparing the topic").count(), 1);
 }
 
 fn a_store_at_rest_and_a_snapshot_are_published_and_compared(rig: &Rig) {

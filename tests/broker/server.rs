@@ -255,6 +255,13 @@ impl Server {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// Sends a signal by its name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        // Every bash has a kill; not every machine has one beside.
+        let sent = Command::new("bash").args(["-c", &format!("kill -s {name} {}", self.child.id())]).status();
+        assert!(sent.expect("bash").success());
+    }
+
     /// SIGKILL, as a crash. It must not have ended by itself.
     pub fn kill(mut self) {
         assert!(self.is_running(), "it ended by itself:\n{}", self.log());
@@ -265,9 +272,7 @@ impl Server {
     /// SIGTERM, as an operator. Gives how it ended, and how long that took.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        // Every bash has a kill; not every machine has one beside.
-        let sent = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().expect("bash");
-        assert!(sent.success());
+        self.signal("TERM");
         let ended = self.wait();
         (ended, start.elapsed())
     }

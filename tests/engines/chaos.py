@@ -7,13 +7,14 @@ Streams application and the publisher are killed, one after another, and another
 taken over. Then it compares with the publisher's last state:
 
 - every row in PostgreSQL, byte for byte, and each field of the table's view, at the moment when the progress marks say that all is there;
+- what was set aside because PostgreSQL cannot have it (ids with U+0000), on the topic of refused records;
 - every `GET` at both instances of the Streams application, byte for byte;
 - the same again after the connector's offsets were set back to the beginning, and, in a new database and in new stores, after the
   topic was compacted, so that it has no older states and no tombstones any more.
 
 All the while it looks whether a row in PostgreSQL goes back to an older version. `--mutate` breaks one thing, and has to fail:
 `trigger` (an older row overwrites a newer one), `tombstones` (deletes are not followed), `isolation` (records of transactions that were
-not committed are read). The exit code is 1 where anything differs.
+not committed are read), `nul` (ids with U+0000 are not set aside). The exit code is 1 where anything differs.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from histories import Histories
 from stand_in import MARK, StandIn
 
 TOPIC, PARTITIONS = "optimization-views", 4
+REFUSED = "optimization-views-refused"
 COMPARED_WITHIN = 120
 # Seconds. Whoever reads the topic must not be away for longer.
 TOMBSTONES_STAY = 60
@@ -114,13 +116,16 @@ class Trial:
         self.postgres.psql(name, text=schema)
 
     def connector(self, **changes: str) -> dict[str, str]:
-        settings = json.loads((DEPLOY / "connect/views.json").read_text()) | {"tasks.max": "2"}
+        settings = json.loads((DEPLOY / "connect/views.json").read_text()) | {
+            "tasks.max": "2", "errors.deadletterqueue.topic.replication.factor": "1"}
+        if self.mutation == "nul":
+            settings["predicates.nul.name"] = "no-such-header"
         if self.mutation == "isolation":
             settings["consumer.override.isolation.level"] = "read_uncommitted"
         if self.mutation == "tombstones":
             settings["transforms"] = "deleted," + settings["transforms"]
             settings |= {"transforms.deleted.type": "org.apache.kafka.connect.transforms.Filter", "transforms.deleted.predicate": "deleted",
-                         "predicates": "mark,deleted",
+                         "predicates": settings["predicates"] + ",deleted",
                          "predicates.deleted.type": "org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"}
         return settings | changes
 
@@ -183,15 +188,33 @@ class Trial:
                 self.postgres.rows(database, "SELECT json_build_array(id, version, view) FROM optimization_rows")}
         # A deletion that was compacted away before it was read needs no row, and its version is not known.
         versions = {id: version for id, (version, _) in rows.items()} | self.source.versions
-        expected = {id: (versions[id], None if view is None else view.decode()) for id, view in self.source.views.items()
+        views = {id: view for id, view in self.source.views.items() if "\0" not in id}
+        expected = {id: (versions[id], None if view is None else view.decode()) for id, view in views.items()
                     if view is not None or id in rows}
         found = self.differences("row", expected, rows)
         fields = {row["id"]: row for row in self.postgres.rows(database, "SELECT row_to_json(optimizations) FROM optimizations")}
-        wanted = {id: as_fields(view) for id, view in self.source.views.items() if view is not None}
+        wanted = {id: as_fields(view) for id, view in views.items() if view is not None}
         found += self.differences("fields", wanted, {id: as_columns(row) for id, row in fields.items()})
         self.found += [f"{database}: {each}" for each in found]
         return f"{len(expected)} rows of {database} byte for byte ({sum(view is None for _, view in expected.values())} of them deleted), " \
             f"19 fields of {len(wanted)}: {len(found)} differ"
+
+    def compare_refused(self) -> str:
+        """Compares what was set aside with those views that PostgreSQL cannot have."""
+        refused: dict[str, tuple[int, bytes | None]] = {}
+        consumer = Consumer({"bootstrap.servers": self.kafka.address, "group.id": "refused", "log_level": 0, "enable.partition.eof": True})
+        consumer.assign([TopicPartition(REFUSED, 0, 0)])
+        for message in iter(lambda: consumer.poll(30), None):
+            if message.error():
+                break
+            id, version = message.key().decode(), int(dict(message.headers())["optview-version"])
+            if version >= refused.get(id, (0, None))[0]:
+                refused[id] = version, message.value()
+        consumer.close()
+        expected = {id: view for id, view in self.source.views.items() if "\0" in id}
+        found = self.differences("refused record", expected, {id: view for id, (_, view) in refused.items()})
+        self.found += found
+        return f"{len(expected)} views that PostgreSQL cannot have, byte for byte on the topic of refused records: {len(found)} differ"
 
     @staticmethod
     def differences(what: str, expected: dict, seen: dict) -> list[str]:
@@ -310,6 +333,7 @@ def stages(trial: Trial, rounds: int):
     yield f"wrote {trial.source.written} changes of {len(trial.source.views)} optimizations. Killed, or made to stand still: {kills}"
     wait_until("the last mark in PostgreSQL", lambda: trial.marked("views"), COMPARED_WITHIN)
     yield trial.compare_rows("views")
+    yield trial.compare_refused()
     yield trial.compare_streams()
     late = trial.write_late(200)
     yield f"{late}: {trial.compare_rows('views')}"
@@ -333,7 +357,7 @@ def main() -> int:
     arguments.add_argument("--optview", type=pathlib.Path, help="the program that publishes; without it, a stand-in with histories of its own")
     arguments.add_argument("--rounds", type=int, default=2, help="in each of which each participant is killed")
     arguments.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    arguments.add_argument("--mutate", choices=["trigger", "tombstones", "isolation"])
+    arguments.add_argument("--mutate", choices=["trigger", "tombstones", "isolation", "nul"])
     arguments.add_argument("--keep", action="store_true", help="keep the folder")
     given = arguments.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="optview-engines-"))

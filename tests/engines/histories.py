@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from rig import Process, free_port, request, wait_until
-from stand_in import MARK, NAMES
+from stand_in import MARK, NAMES, some_id
 
 EVENT_TOPICS = {"optimizations": 2, "jobs": 2, "multistart-runs": 1}
 STATUSES = ["pending", "processing", "waiting", "completed", "failed", "canceled"]
@@ -27,7 +27,7 @@ class Histories:
     def __init__(self, binary: pathlib.Path, folder: pathlib.Path, brokers: str, topic: str, partitions: int, seed: int, ids: int, rate: int):
         self.brokers, self.topic, self.partitions, self.rate = brokers, topic, partitions, rate
         self.dice = random.Random(seed)
-        self.ids = [f"{self.dice.choice(['opt', 'a/b', 'ü +%', 'é?#&'])}-{number}" for number in range(ids)]
+        self.ids = [some_id(self.dice, number) for number in range(ids)]
         self.views: dict[str, bytes | None] = {}
         self.versions: dict[str, int] = {}
         self.written = self.sequence = 0

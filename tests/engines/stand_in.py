@@ -30,6 +30,12 @@ def view(dice: random.Random, id: str) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def some_id(dice: random.Random, number: int) -> str:
+    """An id, which may have any character. PostgreSQL cannot have those with U+0000."""
+    nul = "\0" if number % 50 == 7 else ""
+    return f"{dice.choice(['opt', 'a/b', 'ü +%', 'é?#&'])}-{nul}{number}"
+
+
 class StandIn:
     """Changes views at random, in a thread, and publishes each change in a transaction. A kill leaves one open that has
     states which never came to be."""
@@ -37,7 +43,7 @@ class StandIn:
     def __init__(self, brokers: str, topic: str, partitions: int, seed: int, ids: int, rate: int):
         self.brokers, self.topic, self.partitions, self.rate = brokers, topic, partitions, rate
         self.dice = random.Random(seed)
-        self.ids = [f"{self.dice.choice(['opt', 'a/b', 'ü +%', 'é?#&'])}-{number}" for number in range(ids)]
+        self.ids = [some_id(self.dice, number) for number in range(ids)]
         # What views are now, and with which version their last record went out; None is a deleted one.
         self.views: dict[str, bytes | None] = {}
         self.versions: dict[str, int] = {}
@@ -126,6 +132,8 @@ class StandIn:
         self.version += 1
         self.versions[id] = self.version
         headers = {"optview-version": str(self.version), "optview-position": f"jobs:0:{self.position}", "content-type": "application/json"}
+        if "\0" in id:
+            headers["optview-nul-id"] = "true"
         if value is not None:
             headers |= {"organization_id": json.loads(value)["organization_id"], "project_id": json.loads(value)["project_id"]}
         self.producer.produce(self.topic, key=id.encode(), value=value, headers=headers)

@@ -13,6 +13,7 @@ mod live;
 mod missing_history;
 mod publication;
 mod publication_promises;
+mod publisher;
 mod retried_letters;
 mod script;
 mod stepped_projector;

@@ -181,6 +181,7 @@ pub(super) fn config(settings: &KafkaSettings, transactional_id: &str) -> Client
         ("log.connection.close", "false"),
         ("reconnect.backoff.max.ms", "2000"),
         ("retry.backoff.ms", "10"),
+        ("transaction.timeout.ms", "60000"),
     ] {
         config.set(key, value);
     }
@@ -190,8 +191,83 @@ pub(super) fn config(settings: &KafkaSettings, transactional_id: &str) -> Client
     config
         .set("bootstrap.servers", &settings.brokers)
         .set("transactional.id", transactional_id)
-        .set("transaction.timeout.ms", "60000")
         // This implies acks=all, and that the records of a partition stay in their order.
         .set("enable.idempotence", "true");
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::source::TopicNames;
+
+    const TOPIC: &str = "views";
+
+    type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+    fn cluster() -> (Cluster, KafkaSettings) {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, 2, 1).unwrap();
+        let (brokers, topics) = (cluster.bootstrap_servers(), TopicNames::default());
+        (cluster, KafkaSettings { brokers, topics, properties: Vec::new() })
+    }
+
+    fn producer(settings: &KafkaSettings) -> ViewsProducer {
+        ViewsProducer::fence_others(settings, TOPIC, "id", Arc::default()).unwrap()
+    }
+
+    fn records() -> Vec<ViewsRecord> {
+        let record = |partition| ViewsRecord {
+            partition,
+            key: b"key".to_vec(),
+            value: Some(b"value".to_vec()),
+            headers: Vec::new(),
+        };
+        vec![record(0), record(1)]
+    }
+
+    fn meaning(error: &ViewsTopicError) -> &'static str {
+        match error {
+            ViewsTopicError::Fenced(_) => "fence",
+            ViewsTopicError::Lost(_) => "loss",
+            ViewsTopicError::Refused(_) => "refusal",
+            ViewsTopicError::Unavailable(_) => "abort",
+        }
+    }
+
+    /// Each error as a broker answers it, at each request of a transaction.
+    #[test]
+    fn what_a_broker_refuses_is_a_fence_a_loss_or_the_end_of_one_transaction() {
+        use RDKafkaApiKey::{AddPartitionsToTxn, EndTxn, Produce};
+        use RDKafkaRespErr as Answer;
+        let cases = [
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, "fence"),
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, "fence"),
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, "loss"),
+            (AddPartitionsToTxn, Answer::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "refusal"),
+            (Produce, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, "fence"),
+            (Produce, Answer::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "abort"),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, "fence"),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, "fence"),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, "loss"),
+            (EndTxn, Answer::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID, "abort"),
+        ];
+        for (request, answer, expected) in cases {
+            let (cluster, settings) = cluster();
+            let before = producer(&settings);
+            before.publish(&records()).unwrap();
+            cluster.request_errors(request, &[answer]);
+            let error = before.publish(&records()).unwrap_err();
+            assert_eq!(meaning(&error), expected, "{request:?} {answer:?}: {error:?}");
+            // Whatever it was, a publisher that begins anew can go on.
+            cluster.clear_request_errors(request);
+            let next = if expected == "abort" { before } else { producer(&settings) };
+            // The first transaction may still be about records that came before.
+            assert!((0..10).any(|_| next.publish(&records()).is_ok()), "{request:?} {answer:?}");
+        }
+    }
 }

@@ -173,7 +173,8 @@ impl Life {
             publication.attach(&writer.reader(), &path).unwrap();
         }
         topic.plan(self.killed_in, self.fenced_in);
-        let marks = PublisherSettings { mark_interval: Duration::from_millis(2) };
+        let marks =
+            PublisherSettings { mark_interval: Duration::from_millis(2), takeover_time: Duration::from_millis(4) };
         let mut publisher = Publisher::new(topic.client(history), publication.clone(), marks);
         let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
         let run = Run {
@@ -226,7 +227,8 @@ impl Life {
     }
 }
 
-fn copy_all(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
