@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::generations::{Publication, PublishedGeneration};
 use super::local_error::local;
-use super::progress::{BATCH_VIEWS, Batch, GenerationProgress};
+use super::progress::{BATCH_VIEWS, Batch, GenerationProgress, SealedPosition};
 use super::reconciliation::Reconciliation;
-use super::records::{Mark, RecordForm};
+use super::records::{Mark, RecordForm, with_as_of};
 use super::stage::{PublisherSettings, Stage, Step};
 use super::topic_end::TopicEnd;
 use crate::data_dir::{self, PublishedNote};
@@ -305,17 +305,23 @@ impl<T: ViewsTopic> Publisher<T> {
         if !progress.is_noted || progress.next_mark.is_some_and(|next| now < next) {
             return Ok(());
         }
-        let Some((seal, position)) = &progress.mark_after else {
-            // What the position covers was noted before it was shown.
+        let Some(next) = &progress.next_to_mark else {
+            // The time first: what was read before it is before the position, which covers what was noted before it was shown.
+            let as_of = self.publication.as_of();
             let position = Arc::clone(&generation.reader.visible_position());
-            progress.mark_after = Some((generation.touched.seal(), position));
+            let seal = generation.touched.seal();
+            progress.next_to_mark = Some(SealedPosition { seal, position, as_of });
             return Ok(());
         };
-        if generation.touched.holds(*seal) {
-            let mark = Mark::new(position, self.version, data_dir::now());
-            self.topic.publish(&mark.records(partitions, &self.id))?;
+        if generation.touched.holds(next.seal) {
+            let mark = Mark::new(&next.position, self.version, data_dir::now());
+            let records = mark.records(partitions, &self.id);
+            self.topic.publish(&match &next.as_of {
+                Some(as_of) => with_as_of(records, as_of),
+                None => records,
+            })?;
             let progress = progress_of(&mut self.progress);
-            (progress.mark_after, progress.next_mark) = (None, Some(now + self.settings.mark_interval));
+            (progress.next_to_mark, progress.next_mark) = (None, Some(now + self.settings.mark_interval));
             self.marked = Some(mark);
         }
         Ok(())

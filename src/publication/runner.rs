@@ -96,6 +96,7 @@ impl<T: ViewsTopic> Runner<T> {
     fn run(mut self) {
         while !self.publication.is_stopping() {
             let now = Instant::now();
+            self.note_lag();
             let step = if self.is_fenced { Ok(Step::Rest(REPORT_EVERY)) } else { self.publisher.step(now) };
             let rest = match step {
                 Ok(step) => {
@@ -122,6 +123,14 @@ impl<T: ViewsTopic> Runner<T> {
             }
         }
         self.report(Instant::now() + REPORT_EVERY);
+    }
+
+    /// Notes how old the views are, for the marks.
+    fn note_lag(&self) {
+        let now = Utc::now().timestamp_millis();
+        // Rounded up, so that nothing counts as read that was not.
+        let lag = self.status.answer_state().lag_micros.map(|micros| Duration::from_millis(micros.div_ceil(1_000)));
+        self.publication.note_lag(now, lag);
     }
 
     /// Sleeps although there may be something to publish, in parts so that a stop is noticed.

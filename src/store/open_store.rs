@@ -10,10 +10,38 @@ use super::database::{open_database, with_database};
 #[cfg(test)]
 use super::keys::{MARKER, Trees};
 use super::{OpenError, StoreError, Writer, writer};
-use crate::codec::stored_record::FORMAT;
+use crate::codec::stored_record::{FORMAT, VIEWS_FORMAT};
 #[cfg(test)]
 use crate::codec::stored_record::LAYOUT;
 use crate::data_dir::{self, GenerationManifest, IoError};
+
+/// The content of a generation, as its records have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreContent {
+    /// The views, with the registers that the events of the topics are folded into.
+    Events,
+    /// The views alone, as a topic of views has them.
+    Views,
+}
+
+impl StoreContent {
+    /// Returns the fold format of such a generation of this version.
+    pub(super) fn format(self) -> u8 {
+        match self {
+            StoreContent::Events => FORMAT,
+            StoreContent::Views => VIEWS_FORMAT,
+        }
+    }
+
+    /// Returns the reason for which a generation of this format cannot be opened as one of this content.
+    fn refusal(self, path: &Path, format: u8) -> Option<StoreError> {
+        match (self, format) {
+            (StoreContent::Events, FORMAT) | (StoreContent::Views, VIEWS_FORMAT) => None,
+            (StoreContent::Events, found) => Some(StoreError::of_format(path, found)),
+            (StoreContent::Views, _) => Some(StoreError::MadeOfEvents { path: path.to_owned() }),
+        }
+    }
+}
 
 /// An open store.
 pub struct OpenStore {
@@ -32,6 +60,18 @@ pub struct OpenStore {
 /// # Errors
 /// [`StoreError::OtherFormat`] where [`open_existing`](super::open_existing) can read it, and nobody can write it.
 pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    open_content(data_dir, cache_bytes, StoreContent::Events)
+}
+
+/// Opens the live generation of a data directory that is made of a topic of views, or begins one, as [`open`] does.
+///
+/// # Errors
+/// [`StoreError::MadeOfEvents`] if the generation is made of events.
+pub fn open_replica(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    open_content(data_dir, cache_bytes, StoreContent::Views)
+}
+
+fn open_content(data_dir: &Path, cache_bytes: u64, content: StoreContent) -> Result<OpenStore, OpenError> {
     data_dir::prepare(data_dir)?;
     let Some(current) = data_dir::current(data_dir)? else {
         let next = data_dir::next_number(data_dir)?;
@@ -45,10 +85,10 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
         if let Some(why) = &why {
             tracing::error!("{why}; meanwhile a new one is built from Kafka");
         }
-        return begin_current(data_dir, next, cache_bytes, why);
+        return begin_current(data_dir, next, cache_bytes, content, why);
     };
     let path = data_dir::directory(data_dir, current);
-    let damage = match open_generation(&path, cache_bytes) {
+    let damage = match open_generation(&path, cache_bytes, content) {
         Ok(writer) => return Ok(OpenStore { writer, generation: current, moved_aside: None, path }),
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(error),
@@ -58,13 +98,13 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
         why = format!("{why}; it was moved to {}", aside.display());
     }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
-    begin_current(data_dir, data_dir::next_number(data_dir)?.max(current + 1), cache_bytes, Some(why))
+    begin_current(data_dir, data_dir::next_number(data_dir)?.max(current + 1), cache_bytes, content, Some(why))
 }
 
 /// Opens a generation that need not be the live one. One that is damaged stays as it is.
 pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<OpenStore, OpenError> {
     let path = data_dir::directory(data_dir, generation);
-    let writer = open_generation(&path, cache_bytes)?;
+    let writer = open_generation(&path, cache_bytes, StoreContent::Events)?;
     Ok(OpenStore { writer, generation, moved_aside: None, path })
 }
 
@@ -72,33 +112,52 @@ fn begin_current(
     data_dir: &Path,
     number: u64,
     cache_bytes: u64,
+    content: StoreContent,
     moved_aside: Option<String>,
 ) -> Result<OpenStore, OpenError> {
-    let opened = begin_beside(data_dir, number, cache_bytes)?;
+    let opened = begin_content(data_dir, number, cache_bytes, content)?;
     data_dir::make_current(data_dir, number)?;
     Ok(OpenStore { moved_aside, ..opened })
 }
 
 /// A new generation beside the live one, which stays that until [`data_dir::make_current`].
 pub fn begin_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    begin_content(data_dir, number, cache_bytes, StoreContent::Events)
+}
+
+/// A new generation that is to be made of a topic of views, beside the live one, as [`begin_beside`] makes it.
+///
+/// # Errors
+/// The generation cannot be made.
+pub fn begin_replica_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    begin_content(data_dir, number, cache_bytes, StoreContent::Views)
+}
+
+fn begin_content(
+    data_dir: &Path,
+    number: u64,
+    cache_bytes: u64,
+    content: StoreContent,
+) -> Result<OpenStore, OpenError> {
     let path = data_dir::directory(data_dir, number);
     fs::create_dir_all(&path).map_err(IoError::of("create", &path))?;
     let db = open_database(&path, cache_bytes)?;
     let file = path.join("db");
-    writer::mark(&db, &file)?;
-    GenerationManifest::begun().write(&path);
-    let writer = Writer::new(&db, &path)?;
+    writer::mark(&db, &file, content)?;
+    GenerationManifest { format: Some(content.format()), ..GenerationManifest::begun() }.write(&path);
+    let writer = Writer::new(&db, &path, content)?;
     data_dir::sync_files(&path)?;
     Ok(OpenStore { writer, generation: number, moved_aside: None, path })
 }
 
-fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, OpenError> {
+fn open_generation(path: &Path, cache_bytes: u64, content: StoreContent) -> Result<Writer, OpenError> {
     with_database(path, cache_bytes, |db, format| {
-        if format != FORMAT {
-            return Err(StoreError::OtherFormat { path: path.to_owned(), found: format }.into());
+        if let Some(refusal) = content.refusal(path, format) {
+            return Err(refusal.into());
         }
-        GenerationManifest::load(path)?.opened().write(path);
-        Ok(Writer::new(db, path)?)
+        let manifest = GenerationManifest::load(path)?.opened();
+        GenerationManifest { format: Some(content.format()), ..manifest }.write(path);
+        Ok(Writer::new(db, path, content)?)
     })
 }
 
