@@ -4,11 +4,13 @@
 //! One thread reads (`follower.rs`), hands views to the store's writer, and notes how far it is. If the topic is not the one any more that
 //! was read, or what was missed of it cannot be read again, the store is made anew beside the one that readers see (`keeper.rs`).
 
+mod continuation;
 mod follower;
 mod intake;
 mod keeper;
 mod marks;
 mod note;
+mod reading;
 mod report;
 
 use std::path::PathBuf;

@@ -83,7 +83,8 @@ pub async fn run(
     let failed = Arc::new(Notify::new());
     let publication = config.publication.publish_views.as_deref();
     let publication = publication.map(|topic| Publication::new(topic, config.publication.views_format));
-    let projection = Projection::new(config, &failed, publication.clone());
+    let notified = failed.clone();
+    let projection = Projection::new(config, move || notified.notify_one(), publication.clone());
     let publisher = publication.map(|publication| projection.publish(config, publication)).transpose()?;
     let status = projection.status().clone();
     let topic_watch = match &projection {

@@ -182,10 +182,6 @@ fn check_replica(layers: &mut Layers<'_>) {
     if layers.last(FROM_VIEWS).is_none() && !layers.is_refused(FROM_VIEWS) {
         return;
     }
-    if layers.command() == "check" {
-        let what = "is not checked: `optview check` looks at the topics of events. /status of the instance says how its topic is";
-        return layers.mistake(&[FROM_VIEWS], what);
-    }
     for option in OF_EVENTS {
         if layers.last(option).is_some() {
             let what = "exclude each other: an instance that reads a topic of views reads, keeps and publishes nothing of events; give \

@@ -1,27 +1,27 @@
 //! The follower of a topic of views: it reads the topic by steps, hands the views to the store, and judges how current they are. It is
 //! given the time, and decides when the store must be made anew, which its keeper does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::continuation::obstacle;
 use super::intake::{Intake, VersionDrop};
 use super::note::ReplicaNote;
-use super::report::Health;
+use super::reading::Reading;
+use super::report::{Health, ReportedReplica};
 use crate::domain::ReadPosition;
 use crate::source::Watermarks;
 use crate::source::views_feed::{FeedError, FeedItem, FoundViewsTopic, ViewsFeed};
 use crate::status::Status;
 use crate::store::{Reader, StoreError, Writer};
 
-/// The time without an item of a partition that has more, after which the topic is read by a new client.
-const DEAF_AFTER: Duration = Duration::from_secs(20);
 /// The pause before the topic is read anew after an error.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// The interval at which it is noted that nothing has come.
+const NOTE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// The interval of the reports.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// The time for which a topic keeps nulls, where this client may not see it: Kafka's default.
-const RETENTION_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
 /// A moment, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -52,18 +52,6 @@ pub enum FollowerStep {
     Anew(String, Option<VersionDrop>),
 }
 
-/// The reading of the topic, once it has begun.
-struct Reading {
-    /// The partitions that have not been read yet to the end that they had at the beginning, each with that.
-    open: BTreeMap<i32, i64>,
-    /// The partitions whose end has been reached, and nothing has come after it.
-    ended: BTreeSet<i32>,
-    /// The moment of the last item of each partition, or of the beginning.
-    heard: BTreeMap<i32, Instant>,
-    /// The moment at which the topic is to be read anew, after an error.
-    again_at: Option<Instant>,
-}
-
 /// A follower of one topic, with the store that it writes.
 pub struct Follower<F> {
     pub(super) feed: F,
@@ -81,6 +69,8 @@ pub struct Follower<F> {
     known_drop: Option<VersionDrop>,
     has_caught_up: bool,
     was_live: bool,
+    /// The time as of which readers see the views, in milliseconds since 1970; `None` if it is not known.
+    shown_as_of: Option<i64>,
     /// True while something was read that no note covers.
     is_ahead_of_note: bool,
     pub(super) noted: Instant,
@@ -124,6 +114,7 @@ impl<F: ViewsFeed> Follower<F> {
             known_drop,
             has_caught_up: false,
             was_live,
+            shown_as_of: None,
             is_ahead_of_note: false,
             noted: now.instant,
             reported: None,
@@ -191,23 +182,17 @@ impl<F: ViewsFeed> Follower<F> {
     /// Takes in how the cluster describes the topic. Returns the reason for which the store must be made anew, if there is one.
     fn take_found(&mut self, found: FoundViewsTopic, now: ReplicaMoment) -> Option<String> {
         self.health.set_cluster_answered(now);
-        if let Some(why) = self.obstacle(&found, now) {
+        if let Some(why) = obstacle(&self.note, &found, now) {
             return Some(why);
         }
         self.note.topic_id = found.id.or(self.note.topic_id);
         self.note.partitions = found.partitions();
-        self.bounds = found.bounds;
+        let before = std::mem::replace(&mut self.bounds, found.bounds);
         match &mut self.reading {
             None => self.begin(now),
             Some(reading) => {
-                let is_deaf = |partition: &i32, bounds: &Watermarks| {
-                    let next = self.note.next.get(partition).copied().unwrap_or(bounds.low);
-                    let heard = reading.heard.get(partition).copied().unwrap_or(now.instant);
-                    next < bounds.high
-                        && !reading.ended.contains(partition)
-                        && now.instant.duration_since(heard) > DEAF_AFTER
-                };
-                if self.bounds.iter().any(|(partition, bounds)| is_deaf(partition, bounds)) {
+                reading.confirm_ends(&before, &self.bounds, now);
+                if reading.is_deaf(&self.note.next, &self.bounds, now) {
                     tracing::warn!("nothing comes of the topic of views though it has more: it is read by a new client");
                     reading.again_at = Some(now.instant);
                 }
@@ -216,55 +201,13 @@ impl<F: ViewsFeed> Follower<F> {
         None
     }
 
-    /// Returns the reason for which what was read is not the beginning of what the topic has now, or for which something of it was missed.
-    fn obstacle(&self, found: &FoundViewsTopic, now: ReplicaMoment) -> Option<String> {
-        if self.note.next.is_empty() {
-            return None;
-        }
-        if let (Some(read), Some(found)) = (self.note.topic_id, found.id)
-            && read != found
-        {
-            return Some(format!("the topic was created again: its id was {read}, and is {found}"));
-        }
-        if found.partitions() != self.note.partitions {
-            let (had, has) = (self.note.partitions, found.partitions());
-            return Some(format!("the topic had {had} partitions and has {has}, so that ids have moved to others"));
-        }
-        for (partition, next) in &self.note.next {
-            let Some(Watermarks { low, high }) = found.bounds.get(partition).copied() else { continue };
-            if *next < low {
-                return Some(format!("the records of partition {partition} from {next} to {low} are gone unread"));
-            }
-            if *next > high {
-                return Some(format!("partition {partition} was read up to {next}, and ends at {high}"));
-            }
-        }
-        let retention = found.delete_retention.unwrap_or(RETENTION_DEFAULT);
-        let away = now.millis.saturating_sub(self.note.ended_at_millis?);
-        (away > i64::try_from(retention.as_millis()).unwrap_or(i64::MAX)).then(|| {
-            format!(
-                "the topic was last read to its end {} s ago, and keeps the nulls of views that are gone for {} s only \
-                 (delete.retention.ms): some may have gone unread",
-                away / 1_000,
-                retention.as_secs()
-            )
-        })
-    }
-
     fn begin(&mut self, now: ReplicaMoment) {
         for (partition, bounds) in &self.bounds {
             self.note.next.entry(*partition).or_insert(bounds.low);
         }
-        let ends = self.bounds.iter().map(|(partition, bounds)| (*partition, bounds.high));
-        let is_open = |(partition, end): &(i32, i64)| self.note.next.get(partition).is_some_and(|next| next < end);
-        let open = ends.filter(is_open).collect();
-        let again_at = self.feed.begin(&self.note.next).err().map(|error| self.put_off(&error, now));
-        self.reading = Some(Reading {
-            open,
-            ended: BTreeSet::new(),
-            heard: self.bounds.keys().map(|partition| (*partition, now.instant)).collect(),
-            again_at,
-        });
+        let mut reading = Reading::new(&self.note.next, &self.bounds, now);
+        reading.again_at = self.feed.begin(&self.note.next).err().map(|error| self.put_off(&error, now));
+        self.reading = Some(reading);
     }
 
     fn put_off(&mut self, error: &FeedError, now: ReplicaMoment) -> Instant {
@@ -283,8 +226,7 @@ impl<F: ViewsFeed> Follower<F> {
             return Ok(FollowerStep::Read(0));
         }
         if reading.again_at.take().is_some() {
-            reading.ended.clear();
-            reading.heard.values_mut().for_each(|heard| *heard = now.instant);
+            reading.begin_again(now);
             if let Err(error) = self.feed.begin(&self.note.next) {
                 let again_at = Some(self.put_off(&error, now));
                 self.reading.iter_mut().for_each(|reading| reading.again_at = again_at);
@@ -301,12 +243,11 @@ impl<F: ViewsFeed> Follower<F> {
             self.health.clear_read_error();
         }
         Ok(match intake.dropped {
-            Some(drop) if self.known_drop != Some(drop) => FollowerStep::Anew(text_of(drop), Some(drop)),
-            Some(drop) => {
+            Some(found) if self.known_drop != Some(found) => FollowerStep::Anew(found.to_string(), Some(found)),
+            Some(found) => {
                 self.health.stall = Some(format!(
-                    "{}, also as it is read from its beginning: it is not the topic of one line of publishers. Remove it, have the views \
-                     published anew, and restart this instance",
-                    text_of(drop)
+                    "{found}, also as it is read from its beginning: it is not the topic of one line of publishers. Remove it, have the \
+                     views published anew, and restart this instance"
                 ));
                 FollowerStep::Read(intake.records)
             }
@@ -318,21 +259,15 @@ impl<F: ViewsFeed> Follower<F> {
         let Some(reading) = &mut self.reading else { return Ok(()) };
         let note = &mut self.note;
         self.feed.read(self.settings.longest_wait, &mut |item| match item {
+            // What follows a drop of versions is not read.
+            _ if intake.dropped.is_some() => {}
             FeedItem::Record(record) => {
-                let partition = record.partition;
                 intake.take(record, note);
-                reading.heard.insert(partition, now.instant);
-                reading.ended.remove(&partition);
-                if reading.open.get(&partition).is_some_and(|end| note.next.get(&partition) >= Some(end)) {
-                    reading.open.remove(&partition);
+                if intake.dropped.is_none() {
+                    reading.take_record(record.partition, &note.next, now);
                 }
             }
-            // What lies before the end may be markers of transactions.
-            FeedItem::End(partition) => {
-                reading.heard.insert(*partition, now.instant);
-                reading.ended.insert(*partition);
-                reading.open.remove(partition);
-            }
+            FeedItem::End(partition) => reading.take_end(*partition, now),
         })
     }
 
@@ -381,16 +316,18 @@ impl<F: ViewsFeed> Follower<F> {
     fn note_if_caught_up(&mut self, now: ReplicaMoment) -> Result<(), StoreError> {
         let Some(reading) = &self.reading else { return Ok(()) };
         let has_all_marks = self.note.marks.missing(self.note.partitions).is_empty();
-        if !self.has_caught_up && reading.open.is_empty() && has_all_marks {
+        if !self.has_caught_up && reading.has_caught_up() && has_all_marks {
             self.has_caught_up = true;
             self.writer.note_caught_up();
             self.writer.note_all_found();
-            // What was read until now counts as read to the end.
-            self.note.ended_at_millis = Some(now.millis);
             self.is_ahead_of_note = true;
         }
-        if reading.open.is_empty() && self.bounds.keys().all(|partition| reading.ended.contains(partition)) {
-            self.note.ended_at_millis = Some(now.millis);
+        if let Some(complete) = reading.complete_as_of().filter(|_| self.has_caught_up) {
+            let ago = i64::try_from(now.instant.duration_since(complete).as_millis()).unwrap_or(i64::MAX);
+            let before = self.note.complete_at_millis.unwrap_or(i64::MIN);
+            self.note.complete_at_millis = Some(now.millis.saturating_sub(ago).max(before));
+            // Nothing else changes while nothing comes.
+            self.is_ahead_of_note |= now.instant.duration_since(self.noted) >= NOTE_AT_LEAST_EVERY;
         }
         Ok(())
     }
@@ -428,12 +365,21 @@ impl<F: ViewsFeed> Follower<F> {
     pub fn report(&mut self, now: ReplicaMoment) {
         self.reported = Some(now.instant);
         let has_begun = self.reading.is_some();
+        // What waits to be written makes nothing younger that readers see.
+        if self.is_visible().unwrap_or(false) {
+            self.shown_as_of = self.note.marks.as_of_millis(self.note.partitions);
+        }
+        let (ended, confirmed) =
+            self.reading.as_ref().map(|reading| (reading.ended.clone(), reading.confirmed.clone())).unwrap_or_default();
         let is_live = self.health.report(
             now,
             &self.status,
-            super::report::ReportedReplica {
+            ReportedReplica {
                 note: &self.note,
+                as_of_millis: self.shown_as_of,
                 bounds: &self.bounds,
+                ended: &ended,
+                confirmed: &confirmed,
                 views: self.writer.views(),
                 has_begun,
                 has_caught_up: self.has_caught_up,
@@ -456,9 +402,4 @@ impl<F: ViewsFeed> Follower<F> {
         self.writer.finish()?;
         Ok(self.feed)
     }
-}
-
-fn text_of(drop: VersionDrop) -> String {
-    let VersionDrop { partition, offset, version, before } = drop;
-    format!("the record of partition {partition} at {offset} has version {version}, and one before it {before}")
 }

@@ -1,6 +1,7 @@
 //! The intake of records: what they are, and whether their order is that of one topic.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::marks::PartitionMark;
@@ -24,6 +25,13 @@ pub struct VersionDrop {
     pub before: u64,
 }
 
+impl fmt::Display for VersionDrop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let VersionDrop { partition, offset, version, before } = self;
+        write!(formatter, "the record of partition {partition} at {offset} has version {version}, and one before it {before}")
+    }
+}
+
 /// The records of one read, as the store and the note take them.
 #[derive(Default)]
 pub struct Intake {
@@ -44,9 +52,6 @@ pub struct Intake {
 impl Intake {
     /// Takes in the next record of a partition. What it says of the place comes into the note.
     pub fn take(&mut self, record: &FoundRecord<'_>, note: &mut ReplicaNote) {
-        if self.dropped.is_some() {
-            return;
-        }
         let version = version_of(record);
         if let Some(drop) = version.and_then(|version| drop_of(record, version, &note.versions)) {
             self.dropped = Some(drop);

@@ -132,6 +132,19 @@ impl<F: ViewsFeed> Keeper<F> {
         }
     }
 
+    /// Returns true once readers see everything that was read, or will not before another generation is complete.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub fn is_visible(&self) -> Result<bool, OpenError> {
+        Ok(self.follower.as_ref().map_or(Ok(true), Follower::is_visible)?)
+    }
+
+    /// Returns true while another generation is made than the one that readers see.
+    pub fn is_making_anew(&self) -> bool {
+        self.replaced.is_some()
+    }
+
     /// Looks how full the disk is, if a look is due. While it is too full, nothing is read.
     fn is_disk_full(&mut self, now: ReplicaMoment) -> bool {
         let Some(follower) = &mut self.follower else { return false };

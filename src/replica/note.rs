@@ -39,8 +39,9 @@ pub struct ReplicaNote {
     pub marks: Marks,
     /// A position that no view of the store is beyond which was written before the note, as a text.
     pub bound: String,
-    /// The time at which all of the topic had last been read, in milliseconds since 1970; `None` if it never was.
-    pub ended_at_millis: Option<i64>,
+    /// The last time, in milliseconds since 1970, of which it is known that everything was read that the topic held then; `None` if there is
+    /// none.
+    pub complete_at_millis: Option<i64>,
     /// The ids whose last record could not be read, each with that.
     pub unreadable: BTreeMap<String, UnreadableRecord>,
     /// Number of records that could not be read beside those.

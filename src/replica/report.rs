@@ -1,6 +1,6 @@
 //! The judgement of a replica, and its report: how old its views are by the marks, and what keeps them from being younger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -53,7 +53,13 @@ pub struct Health {
 /// The parts of a replica that a report shows.
 pub struct ReportedReplica<'a> {
     pub note: &'a ReplicaNote,
+    /// The time as of which readers see the views, in milliseconds since 1970; `None` if it is not known.
+    pub as_of_millis: Option<i64>,
     pub bounds: &'a BTreeMap<i32, Watermarks>,
+    /// The partitions that have been read to their end.
+    pub ended: &'a BTreeSet<i32>,
+    /// The moments at which the cluster last answered that a partition has no more.
+    pub confirmed: &'a BTreeMap<i32, Instant>,
     /// Number of optimizations that readers may see.
     pub views: u64,
     /// True once the topic has been found.
@@ -103,7 +109,7 @@ impl Health {
     /// Writes the report. Returns true if the replica is live.
     pub fn report(&mut self, now: ReplicaMoment, status: &Status, replica: ReportedReplica<'_>) -> bool {
         let note = replica.note;
-        let as_of = note.marks.as_of_millis(note.partitions);
+        let as_of = replica.as_of_millis;
         let as_of_instant = as_of.and_then(|millis| instant_of(millis, now));
         let stale_from = as_of_instant.map(|as_of| as_of + STALE_AFTER);
         let is_old = stale_from.is_none_or(|from| now.instant >= from);
@@ -115,7 +121,7 @@ impl Health {
             (None, true, true) if is_old || note.unreadable_count() > 0 => State::Stale,
             (None, true, true) => State::Live,
         };
-        status.set_progress(self.partitions(now, note, replica.bounds), replica.views, 0);
+        status.set_progress(self.partitions(now, &replica), replica.views, 0);
         let oldest = note.marks.oldest();
         status.set_replica(ReplicaReport {
             topic: note.topic.clone(),
@@ -147,15 +153,15 @@ impl Health {
         state == State::Live
     }
 
-    fn partitions(
-        &self,
-        now: ReplicaMoment,
-        note: &ReplicaNote,
-        bounds: &BTreeMap<i32, Watermarks>,
-    ) -> Vec<PartitionReport> {
+    fn partitions(&self, now: ReplicaMoment, replica: &ReportedReplica<'_>) -> Vec<PartitionReport> {
+        let note = replica.note;
         let report = |(partition, next): (&i32, &i64)| {
-            let bounds = bounds.get(partition);
-            let missing = bounds.map(|bounds| (bounds.high - next).max(0));
+            let bounds = replica.bounds.get(partition);
+            // What lies behind the last record may be markers of transactions.
+            let missing = match replica.ended.contains(partition) {
+                true => Some(0),
+                false => bounds.map(|bounds| (bounds.high - next).max(0)),
+            };
             PartitionReport {
                 topic: note.topic.clone(),
                 partition: *partition,
@@ -170,10 +176,8 @@ impl Health {
                     instants: PartitionInstants {
                         found: Some(self.found),
                         asked: self.last_answer,
-                        oldest_unread: note
-                            .marks
-                            .as_of_millis(note.partitions)
-                            .and_then(|millis| instant_of(millis, now)),
+                        confirmed: replica.confirmed.get(partition).copied(),
+                        oldest_unread: replica.as_of_millis.and_then(|millis| instant_of(millis, now)),
                         ..PartitionInstants::default()
                     },
                     ..PartitionFreshness::default()

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::sync::Notify;
 
 use crate::config::ServeConfig;
 use crate::control;
@@ -32,12 +31,15 @@ pub enum Projection {
 }
 
 impl Projection {
-    /// Makes what the configuration asks for, with nothing open yet. `failed` is notified if it ends by itself.
-    pub fn new(config: &ServeConfig, failed: &Arc<Notify>, publication: Option<Publication>) -> Projection {
-        let failed = failed.clone();
+    /// Makes what the configuration asks for, with nothing open yet. `on_failure` is called if it ends by itself.
+    pub fn new(
+        config: &ServeConfig,
+        on_failure: impl Fn() + Send + Sync + 'static,
+        publication: Option<Publication>,
+    ) -> Projection {
         match &config.from_views {
             None => {
-                let on_failure = Arc::new(move || failed.notify_one());
+                let on_failure = Arc::new(on_failure);
                 Projection::Events(Engine::publishing(config.projection.clone(), on_failure, publication))
             }
             Some(topic) => {
@@ -48,7 +50,7 @@ impl Projection {
                     sync_interval: config.projection.sync_interval,
                     disk_reserve: config.projection.disk_reserve,
                 };
-                Projection::Views(Replica::new(settings, Box::new(move || failed.notify_one())))
+                Projection::Views(Replica::new(settings, Box::new(on_failure)))
             }
         }
     }

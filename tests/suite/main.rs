@@ -61,6 +61,7 @@ mod published_events;
 mod published_views;
 mod recovery;
 mod refusals;
+mod replica;
 #[cfg(target_os = "linux")]
 mod regressions;
 mod snapshot;
