@@ -9,42 +9,26 @@ mod follower;
 mod intake;
 mod keeper;
 mod marks;
+mod moment;
 mod note;
 mod reading;
 mod report;
+mod settings;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use parking_lot::Mutex;
 
-use crate::data_dir;
-use crate::disk::DiskReserve;
 use crate::live_views::ReaderSource;
 use crate::source::views_feed::ViewsFeed;
 use crate::status::{State, Status};
 use crate::store::{self, StoreError};
-pub use follower::{Follower, FollowerSettings, FollowerStep, ReplicaMoment};
 pub use keeper::Keeper;
-
-/// The settings of a replica.
-#[derive(Clone, Debug)]
-pub struct ReplicaSettings {
-    /// The name of the topic of views.
-    pub topic: String,
-    /// The directory of the store.
-    pub data_dir: PathBuf,
-    /// Number of bytes of the store's pages that are held in memory.
-    pub store_cache_bytes: u64,
-    /// The time between two syncs of the store to disk.
-    pub sync_interval: Duration,
-    /// The free space that stays on the store's disk: with less of it, nothing is read.
-    pub disk_reserve: DiskReserve,
-}
+pub use moment::ReplicaMoment;
+pub use settings::ReplicaSettings;
 
 /// A callback for a replica that ends although nobody stopped it.
 pub type OnReplicaFailure = Box<dyn Fn() + Send>;
@@ -125,9 +109,4 @@ impl Replica {
             None => Ok(()),
         }
     }
-}
-
-/// Returns the text of the wall clock, RFC 3339.
-fn text_of_millis(millis: i64) -> String {
-    crate::domain::Timestamp::from_millis(millis).map_or_else(data_dir::now, |time| time.to_string())
 }

@@ -5,6 +5,7 @@
 mod catalog;
 mod change_watch;
 mod checkpoint;
+mod content;
 mod database;
 mod dead_letters;
 mod diff;

@@ -120,7 +120,9 @@ impl ReplicatedView {
         if is_same {
             return Ok(());
         }
-        Err(UnreadableView("it has something that this version does not show: is its publisher of a newer one?".to_owned()))
+        Err(UnreadableView(
+            "it has something that this version does not show: is its publisher of a newer one?".to_owned(),
+        ))
     }
 }
 
@@ -129,8 +131,8 @@ fn of_protobuf(value: &[u8]) -> Result<OptimizationView, UnreadableView> {
 }
 
 fn of_json(value: &[u8]) -> Result<OptimizationView, UnreadableView> {
-    let mut message: OptimizationView =
-        serde_json::from_slice(value).map_err(|error| UnreadableView(format!("it is no view in JSON: {error}")))?;
+    let mut message: OptimizationView = serde_json::from_slice(value)
+        .map_err(|error| UnreadableView(format!("it is no view in JSON: {error}")))?;
     for object in [&mut message.metrics, &mut message.objectives].into_iter().flatten() {
         if object.starts_with('"') {
             *object = serde_json::from_str(object)

@@ -129,7 +129,8 @@ impl<T: ViewsTopic> Runner<T> {
     fn note_lag(&self) {
         let now = Utc::now().timestamp_millis();
         // Rounded up, so that nothing counts as read that was not.
-        let lag = self.status.answer_state().lag_micros.map(|micros| Duration::from_millis(micros.div_ceil(1_000)));
+        let lag =
+            self.status.answer_state().lag_micros.map(|micros| Duration::from_millis(micros.div_ceil(1_000)));
         self.publication.note_lag(now, lag);
     }
 

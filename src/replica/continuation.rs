@@ -1,9 +1,9 @@
-//! Whether a store can be continued from its topic: what the topic has now must begin with what was read of it, and nothing may have been
-//! missed.
+//! The check that a store can be continued from its topic: what the topic has now must begin with what was read of it, and nothing may
+//! have been missed.
 
 use std::time::Duration;
 
-use super::follower::ReplicaMoment;
+use super::moment::ReplicaMoment;
 use super::note::ReplicaNote;
 use crate::source::Watermarks;
 use crate::source::views_feed::FoundViewsTopic;

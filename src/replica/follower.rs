@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::continuation::obstacle;
 use super::intake::{Intake, VersionDrop};
+use super::moment::ReplicaMoment;
 use super::note::ReplicaNote;
 use super::reading::Reading;
 use super::report::{Health, ReportedReplica};
+use super::settings::FollowerSettings;
 use crate::domain::ReadPosition;
 use crate::source::Watermarks;
 use crate::source::views_feed::{FeedError, FeedItem, FoundViewsTopic, ViewsFeed};
@@ -22,26 +24,6 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 const NOTE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// The interval of the reports.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-
-/// A moment, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplicaMoment {
-    /// The moment by the clock that never jumps.
-    pub instant: Instant,
-    /// The time by the wall clock, in milliseconds since 1970.
-    pub millis: i64,
-}
-
-/// The settings of a follower.
-#[derive(Clone, Debug)]
-pub struct FollowerSettings {
-    /// The name of the topic of views.
-    pub topic: String,
-    /// The time between two syncs of the store to disk.
-    pub sync_interval: Duration,
-    /// The longest time for which one step waits for a record.
-    pub longest_wait: Duration,
-}
 
 /// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,11 +128,6 @@ impl<F: ViewsFeed> Follower<F> {
         self.was_live
     }
 
-    /// Returns true once nothing can be read on, since the topic goes back in itself.
-    pub fn is_stalled(&self) -> bool {
-        self.health.stall.is_some()
-    }
-
     /// Does the next step.
     ///
     /// # Errors
@@ -193,7 +170,9 @@ impl<F: ViewsFeed> Follower<F> {
             Some(reading) => {
                 reading.confirm_ends(&before, &self.bounds, now);
                 if reading.is_deaf(&self.note.next, &self.bounds, now) {
-                    tracing::warn!("nothing comes of the topic of views though it has more: it is read by a new client");
+                    tracing::warn!(
+                        "nothing comes of the topic of views though it has more: it is read by a new client"
+                    );
                     reading.again_at = Some(now.instant);
                 }
             }
@@ -358,7 +337,8 @@ impl<F: ViewsFeed> Follower<F> {
     /// The writer has failed.
     pub fn is_visible(&self) -> Result<bool, StoreError> {
         self.writer.check()?;
-        Ok(self.writer.commits_written() >= self.commits && *self.reader().visible_position().as_ref() == self.position)
+        Ok(self.writer.commits_written() >= self.commits
+            && *self.reader().visible_position().as_ref() == self.position)
     }
 
     /// Writes the status as of now.
@@ -369,8 +349,11 @@ impl<F: ViewsFeed> Follower<F> {
         if self.is_visible().unwrap_or(false) {
             self.shown_as_of = self.note.marks.as_of_millis(self.note.partitions);
         }
-        let (ended, confirmed) =
-            self.reading.as_ref().map(|reading| (reading.ended.clone(), reading.confirmed.clone())).unwrap_or_default();
+        let (ended, confirmed) = self
+            .reading
+            .as_ref()
+            .map(|reading| (reading.ended.clone(), reading.confirmed.clone()))
+            .unwrap_or_default();
         let is_live = self.health.report(
             now,
             &self.status,

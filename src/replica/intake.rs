@@ -28,7 +28,10 @@ pub struct VersionDrop {
 impl fmt::Display for VersionDrop {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let VersionDrop { partition, offset, version, before } = self;
-        write!(formatter, "the record of partition {partition} at {offset} has version {version}, and one before it {before}")
+        write!(
+            formatter,
+            "the record of partition {partition} at {offset} has version {version}, and one before it {before}"
+        )
     }
 }
 
@@ -129,7 +132,8 @@ fn view_of(record: &FoundRecord<'_>, version: Option<u64>) -> Result<ReplicatedR
     let id = std::str::from_utf8(record.key).map_err(|_| "its key is no UTF-8")?;
     let view = match record.value {
         Some(value) => {
-            let view = ReplicatedView::decode(value, record.header("content-type")).map_err(|why| why.to_string())?;
+            let view =
+                ReplicatedView::decode(value, record.header("content-type")).map_err(|why| why.to_string())?;
             if view.view().id != id {
                 return Err(format!("its view is that of `{}`", view.view().id));
             }

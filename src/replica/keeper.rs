@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use chrono::Utc;
 
-use super::follower::{Follower, FollowerSettings, FollowerStep, ReplicaMoment};
+use super::follower::{Follower, FollowerStep};
 use super::intake::VersionDrop;
-use super::{ReplicaSettings, report};
+use super::moment::ReplicaMoment;
+use super::report;
+use super::settings::ReplicaSettings;
 use crate::data_dir;
 use crate::live_views::ReaderSource;
 use crate::source::views_feed::ViewsFeed;
@@ -45,13 +46,6 @@ pub struct Keeper<F> {
     disk_looked: Option<Instant>,
 }
 
-impl ReplicaMoment {
-    /// Returns this moment.
-    pub fn now() -> ReplicaMoment {
-        ReplicaMoment { instant: Instant::now(), millis: Utc::now().timestamp_millis() }
-    }
-}
-
 impl<F: ViewsFeed> Keeper<F> {
     /// Opens the store, or begins one, and lets readers see it.
     ///
@@ -69,7 +63,7 @@ impl<F: ViewsFeed> Keeper<F> {
         remove_unfinished(&settings.data_dir);
         let status = Status::new(generation);
         let now = ReplicaMoment::now();
-        let follower = Follower::new(feed, writer, follower_settings(settings), status.clone(), None, now)?;
+        let follower = Follower::new(feed, writer, settings.of_follower(LONGEST_WAIT), status.clone(), None, now)?;
         if follower.topic() != settings.topic {
             bail!(
                 "the store in {} is made of the topic of views `{}`, and not of `{}`: give another --data-dir, or name that topic",
@@ -90,7 +84,11 @@ impl<F: ViewsFeed> Keeper<F> {
             disk_looked: None,
         };
         keeper.show();
-        tracing::info!(generation, views = keeper.follower.as_ref().map_or(0, |held| held.reader().views()), "the store is open");
+        tracing::info!(
+            generation,
+            views = keeper.follower.as_ref().map_or(0, |held| held.reader().views()),
+            "the store is open"
+        );
         Ok(keeper)
     }
 
@@ -176,7 +174,8 @@ impl<F: ViewsFeed> Keeper<F> {
         );
         if self.replaced.is_none() {
             let state = if follower.was_live() { State::Stale } else { State::CatchingUp };
-            self.status.set_error(Some(format!("the views are made anew from their topic, and these are old: {why}")));
+            self.status
+                .set_error(Some(format!("the views are made anew from their topic, and these are old: {why}")));
             self.status.set_state(state);
         }
         let feed = follower.finish(now)?;
@@ -193,7 +192,7 @@ impl<F: ViewsFeed> Keeper<F> {
         let OpenStore { writer, generation, path, .. } =
             store::begin_replica_beside(data_dir, next, self.settings.store_cache_bytes)?;
         (self.generation, self.path, self.status) = (generation, path, Status::new(generation));
-        let settings = follower_settings(&self.settings);
+        let settings = self.settings.of_follower(LONGEST_WAIT);
         self.follower = Some(Follower::new(feed, writer, settings, self.status.clone(), known_drop, now)?);
         Ok(())
     }
@@ -252,14 +251,6 @@ impl<F: ViewsFeed> Keeper<F> {
         {
             tracing::error!("the damage of the store could not be noted: {error}");
         }
-    }
-}
-
-fn follower_settings(settings: &ReplicaSettings) -> FollowerSettings {
-    FollowerSettings {
-        topic: settings.topic.clone(),
-        sync_interval: settings.sync_interval,
-        longest_wait: LONGEST_WAIT,
     }
 }
 

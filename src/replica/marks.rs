@@ -106,10 +106,17 @@ mod tests {
     fn the_position_is_what_the_last_mark_of_every_partition_covers() {
         let mut marks = Marks::default();
         marks.take(0, mark(5, 40, Some(4_000)));
-        assert_eq!((marks.position(2).text(), marks.as_of_millis(2)), ("", None), "nothing is known of partition 1");
+        assert_eq!(
+            (marks.position(2).text(), marks.as_of_millis(2)),
+            ("", None),
+            "nothing is known of partition 1"
+        );
         marks.take(1, mark(3, 20, Some(2_000)));
         assert_eq!(marks.position(2).text(), "a/b:1:6,jobs:0:19");
-        assert_eq!((marks.as_of_millis(2), marks.oldest().map(|oldest| oldest.mark.version)), (Some(2_000), Some(3)));
+        assert_eq!(
+            (marks.as_of_millis(2), marks.oldest().map(|oldest| oldest.mark.version)),
+            (Some(2_000), Some(3))
+        );
         let mut other = mark(6, 50, Some(5_000));
         other.mark.positions.remove("a/b/1");
         marks.take(1, other);

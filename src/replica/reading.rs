@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::follower::ReplicaMoment;
+use super::moment::ReplicaMoment;
 use crate::source::Watermarks;
 
 /// The time without an item of a partition that has more, after which the topic is read by a new client.

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-use super::follower::ReplicaMoment;
 use super::intake::Intake;
+use super::moment::{ReplicaMoment, text_of_millis};
 use super::note::ReplicaNote;
-use super::text_of_millis;
 use crate::source::Watermarks;
 use crate::status::{
     Judgement, KafkaReport, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, ReplicaReport,
@@ -34,7 +33,7 @@ pub fn describe() {
 /// An error with the time since which it stands, RFC 3339.
 type StandingText = (String, String);
 
-/// What a replica knows of the cluster and of itself beside its note.
+/// The knowledge that a replica has of the cluster and of itself, beside its note.
 pub struct Health {
     asked_since: Instant,
     last_answer: Option<Instant>,
@@ -188,7 +187,13 @@ impl Health {
     }
 
     /// Returns all that keeps the views from being current, with the time since which something does.
-    fn error(&mut self, now: ReplicaMoment, note: &ReplicaNote, as_of: Option<i64>, is_old: bool) -> Option<StandingText> {
+    fn error(
+        &mut self,
+        now: ReplicaMoment,
+        note: &ReplicaNote,
+        as_of: Option<i64>,
+        is_old: bool,
+    ) -> Option<StandingText> {
         let mut texts: Vec<StandingText> = Vec::new();
         if let Some(text) = self.stall.as_ref().or(self.rest.as_ref()) {
             texts.push((text.clone(), text_of_millis(now.millis)));

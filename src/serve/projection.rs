@@ -1,4 +1,4 @@
-//! What keeps the served views up to date: an engine that folds the topics of events, or a replica that reads a topic of views.
+//! The projection that keeps the served views up to date: an engine that folds the topics of events, or a replica that reads a topic of views.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, StoreError};
 use crate::tools;
 
-/// What keeps the views up to date that are served.
+/// The projection that keeps the views up to date which are served.
 #[derive(Clone)]
 pub enum Projection {
     /// The topics of events are folded.

@@ -6,42 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::content::StoreContent;
 use super::database::{open_database, with_database};
 #[cfg(test)]
 use super::keys::{MARKER, Trees};
-use super::{OpenError, StoreError, Writer, writer};
-use crate::codec::stored_record::{FORMAT, VIEWS_FORMAT};
+use super::{OpenError, Writer, writer};
 #[cfg(test)]
 use crate::codec::stored_record::LAYOUT;
 use crate::data_dir::{self, GenerationManifest, IoError};
-
-/// The content of a generation, as its records have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreContent {
-    /// The views, with the registers that the events of the topics are folded into.
-    Events,
-    /// The views alone, as a topic of views has them.
-    Views,
-}
-
-impl StoreContent {
-    /// Returns the fold format of such a generation of this version.
-    pub(super) fn format(self) -> u8 {
-        match self {
-            StoreContent::Events => FORMAT,
-            StoreContent::Views => VIEWS_FORMAT,
-        }
-    }
-
-    /// Returns the reason for which a generation of this format cannot be opened as one of this content.
-    fn refusal(self, path: &Path, format: u8) -> Option<StoreError> {
-        match (self, format) {
-            (StoreContent::Events, FORMAT) | (StoreContent::Views, VIEWS_FORMAT) => None,
-            (StoreContent::Events, found) => Some(StoreError::of_format(path, found)),
-            (StoreContent::Views, _) => Some(StoreError::MadeOfEvents { path: path.to_owned() }),
-        }
-    }
-}
 
 /// An open store.
 pub struct OpenStore {
@@ -58,7 +30,7 @@ pub struct OpenStore {
 /// Opens the live generation of `data_dir`, or begins one. `cache_bytes` is what sled keeps in memory.
 ///
 /// # Errors
-/// [`StoreError::OtherFormat`] where [`open_existing`](super::open_existing) can read it, and nobody can write it.
+/// [`StoreError::OtherFormat`](super::StoreError::OtherFormat) where [`open_existing`](super::open_existing) can read it, and nobody can write it.
 pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
     open_content(data_dir, cache_bytes, StoreContent::Events)
 }
@@ -66,7 +38,7 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
 /// Opens the live generation of a data directory that is made of a topic of views, or begins one, as [`open`] does.
 ///
 /// # Errors
-/// [`StoreError::MadeOfEvents`] if the generation is made of events.
+/// [`StoreError::MadeOfEvents`](super::StoreError::MadeOfEvents) if the generation is made of events.
 pub fn open_replica(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
     open_content(data_dir, cache_bytes, StoreContent::Views)
 }

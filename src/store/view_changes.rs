@@ -55,11 +55,7 @@ impl ViewChanges {
 
     /// Wakes those who watch the views with these ids, which readers see now. `scopes` has the lists that each change concerns; `None` if the log was
     /// off before they were written.
-    pub fn note<'a>(
-        &self,
-        written: impl Iterator<Item = &'a Arc<str>> + Clone,
-        scopes: Option<Vec<ScopeChange>>,
-    ) {
+    pub fn note<'a>(&self, written: impl Iterator<Item = &'a Arc<str>> + Clone, scopes: Option<Vec<ScopeChange>>) {
         self.0.ids.note(written.clone().map(|id| &**id));
         match scopes {
             Some(scopes) => {

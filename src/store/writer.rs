@@ -31,9 +31,9 @@ use sled::{Db, Tree};
 
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
+use super::content::StoreContent;
 use super::journal::Journal;
 use super::keys::Trees;
-use super::open_store::StoreContent;
 use super::progress::WriterProgress;
 use super::reader::FrozenGeneration;
 use super::view_changes::ScopeChange;
@@ -48,9 +48,9 @@ use catalog_rebuild::rebuild_catalog;
 use encoder::{numbered, put_optimizations};
 use letter_shelf::{LetterCommand, LetterShelf};
 pub use publisher_notes::PublishedUpTo;
-pub use replicated_views::ReplicatedRecord;
-use replicated_views::ReplicatedPart;
 use publisher_notes::PublishingNotes;
+use replicated_views::ReplicatedPart;
+pub use replicated_views::ReplicatedRecord;
 pub(super) use sync_thread::mark;
 use sync_thread::{SyncRequest, SyncThread};
 
@@ -87,7 +87,7 @@ pub struct Writer {
     checkpoint: Checkpoint,
     /// The generation's directory.
     directory: PathBuf,
-    /// What the generation is made of.
+    /// The content of the generation.
     content: StoreContent,
     /// The identity of the database's file at the opening.
     pub file: FileIdentity,

@@ -74,7 +74,10 @@ impl<'r> ViewsTopic<'r> {
     /// Returns the number of records with a key that has another one after it.
     fn replaced_records(&self) -> usize {
         let mut config = self.rig.settings.client_config();
-        config.set("group.id", "optview-tests").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config
+            .set("group.id", "optview-tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
         let consumer: BaseConsumer = config.create().unwrap();
         let mut assignment = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
@@ -84,7 +87,9 @@ impl<'r> ViewsTopic<'r> {
         let (mut open, mut keys, mut replaced) = (PARTITIONS, BTreeSet::new(), 0);
         while open > 0 {
             match consumer.poll(DEADLINE).expect("a record or an end") {
-                Ok(record) => replaced += usize::from(!keys.insert((record.partition(), record.key().unwrap().to_vec()))),
+                Ok(record) => {
+                    replaced += usize::from(!keys.insert((record.partition(), record.key().unwrap().to_vec())))
+                }
                 Err(KafkaError::PartitionEOF(_)) => open -= 1,
                 Err(error) => panic!("{error}"),
             }
@@ -140,7 +145,9 @@ fn check_equal(publisher: &Server, replica: &Server) {
         let path = format!("/optimizations/{id}");
         assert_eq!(publisher.bytes(&path).0, replica.bytes(&path).0, "{path}");
     }
-    for query in ["sort=name", "status=failed&status=running", "summary=true&limit=1000", "kind=optimize&sort=-name"] {
+    for query in
+        ["sort=name", "status=failed&status=running", "summary=true&limit=1000", "kind=optimize&sort=-name"]
+    {
         let path = format!("/optimizations?{query}");
         assert_eq!(publisher.bytes(&path).0, replica.bytes(&path).0, "{path}");
     }
@@ -180,7 +187,11 @@ fn a_replica_answers_as_its_publisher_does_whoever_is_killed_and_after_compactio
     // A clean end is gone on with, and its directory is no store of events.
     assert!(late.stop().0.success());
     let late_dir = rig.directory.path().join("late");
-    let output = rig.optview(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).arg("--data-dir").arg(&late_dir).output();
+    let output = rig
+        .optview(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(&late_dir)
+        .output();
     let output = output.unwrap();
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && why.contains("is made of a topic of views"), "{why}");

@@ -137,7 +137,8 @@ impl Server {
     /// Starts a replica of a topic of views, with a directory of its own in the rig's.
     pub fn start_replica(rig: &Rig, topic: &str, directory: &str) -> Server {
         Server::start_changed(rig, &["--from-views", topic], |command| {
-            for option in ["TOPIC_OPTIMIZATIONS", "TOPIC_JOBS", "TOPIC_MULTISTART_RUNS", "CATCH_UP_SYNC_INTERVAL"] {
+            for option in ["TOPIC_OPTIMIZATIONS", "TOPIC_JOBS", "TOPIC_MULTISTART_RUNS", "CATCH_UP_SYNC_INTERVAL"]
+            {
                 command.env_remove(format!("OPTVIEW_{option}"));
             }
             command.env("OPTVIEW_DATA_DIR", rig.directory.path().join(directory));

@@ -61,9 +61,9 @@ mod published_events;
 mod published_views;
 mod recovery;
 mod refusals;
-mod replica;
 #[cfg(target_os = "linux")]
 mod regressions;
+mod replica;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;

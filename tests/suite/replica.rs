@@ -94,11 +94,7 @@ impl History {
     }
 
     /// Checks that no view that a replica shows is older than its position, or than it was before.
-    fn check_monotone(
-        &self,
-        site: &Site,
-        before: &mut BTreeMap<u64, (u64, bool)>,
-    ) -> Result<(), TestCaseError> {
+    fn check_monotone(&self, site: &Site, before: &mut BTreeMap<u64, (u64, bool)>) -> Result<(), TestCaseError> {
         let Some(reader) = site.reader.get() else { return Ok(()) };
         let position = reader.visible_position();
         let passed = position.next_offsets().values().next().copied().unwrap_or(0) as usize;
@@ -117,7 +113,8 @@ impl History {
             }
             if let Some((covered, is_deleted)) = self.states[passed].get(&id) {
                 prop_assert!(
-                    version.is_some_and(|version| version >= *covered) || version.is_none() && (*is_deleted || self.is_deleted_later(id, passed)),
+                    version.is_some_and(|version| version >= *covered)
+                        || version.is_none() && (*is_deleted || self.is_deleted_later(id, passed)),
                     "{id} has {version:?} at {passed}, where it should have {covered}"
                 );
             }
@@ -171,7 +168,8 @@ async fn check_equal(one: &Site, other: &Site) {
             assert_eq!(expected.body, found.body, "{key} {path} {same:?}");
             assert_eq!(same[0], same[1], "{key} {path}");
             for name in ["content-type", "etag", "x-optview-position", "link", "x-total-count"] {
-                let large = name == "etag" && path.contains("/optimizations") && !path.contains("/optimizations/o");
+                let large =
+                    name == "etag" && path.contains("/optimizations") && !path.contains("/optimizations/o");
                 if !large {
                     assert_eq!(expected.header(name), found.header(name), "{key} {path}: {name}");
                 }
@@ -205,7 +203,7 @@ async fn check_equal(one: &Site, other: &Site) {
 #[derive(Clone, Debug)]
 struct Course {
     seed: u64,
-    /// What happens, in order.
+    /// The happenings, in their order.
     steps: Vec<Happening>,
 }
 
@@ -239,7 +237,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 fn course() -> impl Strategy<Value = Course> {
-    (any::<u64>(), proptest::collection::vec(happening(), 20..120)).prop_map(|(seed, steps)| Course { seed, steps })
+    (any::<u64>(), proptest::collection::vec(happening(), 20..120))
+        .prop_map(|(seed, steps)| Course { seed, steps })
 }
 
 impl Course {

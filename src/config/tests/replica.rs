@@ -2,7 +2,9 @@ use super::*;
 
 #[test]
 fn an_instance_that_reads_a_topic_of_views_takes_no_option_of_events() {
-    let line = format!("{LEAST} --from-views views --sync-interval 1s --require-fresh --min-free-disk 1GiB --missing-wait 0s");
+    let line = format!(
+        "{LEAST} --from-views views --sync-interval 1s --require-fresh --min-free-disk 1GiB --missing-wait 0s"
+    );
     assert_eq!(serve(&line, &[]).from_views.as_deref(), Some("views"));
     assert_eq!(serve(LEAST, &[]).from_views, None);
     let both = |other: &str| format!("--from-views (OPTVIEW_FROM_VIEWS) and --{other}: exclude each other");

@@ -13,13 +13,13 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::KafkaSettings;
 use super::client::Client;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
 use super::topic_settings::delete_retention_of;
 use super::views_topic::{KafkaViewsTopic, ViewsTopicSettings, unavailable};
-use super::KafkaSettings;
 use crate::source::views_feed::{FeedError, FeedItem, FoundViewsTopic, ViewsFeed};
 use crate::source::views_topic::{FoundRecord, ViewsTopicError};
 
@@ -54,7 +54,9 @@ impl KafkaViewsFeed {
         let (answer, is_over) = (Answer::default(), Arc::new(AtomicBool::new(false)));
         let asked = TopicQuestion { settings: settings.clone(), topic: topic.to_owned(), retention: None };
         let (answered, ended) = (answer.clone(), is_over.clone());
-        std::thread::Builder::new().name("replica-topic".to_owned()).spawn(move || asked.repeat(&answered, &ended))?;
+        std::thread::Builder::new()
+            .name("replica-topic".to_owned())
+            .spawn(move || asked.repeat(&answered, &ended))?;
         Ok(KafkaViewsFeed { settings, topic: topic.to_owned(), answer, is_over, consumer: None })
     }
 }

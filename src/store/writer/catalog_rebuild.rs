@@ -8,11 +8,11 @@ use sled::Db;
 
 use super::sync_thread::sync;
 use crate::data_dir::IoError;
+use crate::store::StoreError;
 use crate::store::catalog::Catalog;
+use crate::store::content::StoreContent;
 use crate::store::journal::Journal;
 use crate::store::keys::Trees;
-use crate::store::open_store::StoreContent;
-use crate::store::StoreError;
 
 /// Makes the catalog of an open database again from its records, because another version wrote it.
 pub(super) fn rebuild_catalog(

@@ -55,10 +55,14 @@ impl WriterThread {
     pub(super) fn put_views(&mut self, part: ReplicatedPart) -> Result<u64, StoreError> {
         let newer = self.newer(part.views)?;
         self.progress.records.fetch_add(newer.len() as u64, Ordering::AcqRel);
-        let views: Vec<_> =
-            newer.iter().map(|(number, record)| (*number, record, record.view.as_ref().map(|view| view.view()))).collect();
-        let entries: Vec<_> =
-            views.iter().map(|(number, record, view)| Entry::of_view(&record.id, view.as_ref(), *number)).collect();
+        let views: Vec<_> = newer
+            .iter()
+            .map(|(number, record)| (*number, record, record.view.as_ref().map(|view| view.view())))
+            .collect();
+        let entries: Vec<_> = views
+            .iter()
+            .map(|(number, record, view)| Entry::of_view(&record.id, view.as_ref(), *number))
+            .collect();
         let watchers = self.progress.watchers.load_full();
         let scopes = watchers
             .as_ref()
@@ -112,7 +116,8 @@ impl WriterThread {
         let mut old = Vec::new();
         for (number, record) in newest.range(..first_new) {
             let stored = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())?;
-            let version = stored.as_deref().map(stored_record::origin_of).transpose()?.map(|origin| origin.version);
+            let version =
+                stored.as_deref().map(stored_record::origin_of).transpose()?.map(|origin| origin.version);
             if version.is_some_and(|version| version >= record.version) {
                 old.push(*number);
             }

@@ -13,11 +13,11 @@ use sled::Db;
 
 use super::publisher_notes::PublishedUpTo;
 use super::{Backlog, BacklogGuard, Checkpoint, StoreError, Trees, WriterProgress, stored_record};
-use crate::pulse::Stage;
 use crate::data_dir::IoError;
+use crate::pulse::Stage;
 use crate::store::checkpoint;
+use crate::store::content::StoreContent;
 use crate::store::keys::{MARKER, REPLICA, WAS_LIVE};
-use crate::store::open_store::StoreContent;
 use crate::store::pieces;
 
 /// The state of the syncing thread.
@@ -42,7 +42,7 @@ pub(super) enum SyncRequest {
     Checkpoint(Checkpoint, PublishedUpTo),
     /// The generation has been live.
     Live,
-    /// How far a replica is, as it notes it.
+    /// The note of how far a replica is.
     Replica(Vec<u8>),
     /// No note: the sync makes room in the backlog.
     Nothing,

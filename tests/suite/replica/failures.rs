@@ -1,4 +1,4 @@
-//! What happens to a replica when its publisher dies, its topic is not what it was, a record cannot be read, or its directory is another's.
+//! The conduct of a replica when its publisher dies, its topic is not what it was, a record cannot be read, or its directory is another's.
 
 use std::time::Duration;
 

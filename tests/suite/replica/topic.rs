@@ -201,7 +201,9 @@ impl ViewsFeed for TopicFeed {
             return Some(Err(ViewsTopicError::Unavailable("all brokers are down".to_owned())));
         }
         if state.is_missing {
-            return Some(Err(ViewsTopicError::Refused("there is no topic `views`: is its name right?".to_owned())));
+            return Some(Err(ViewsTopicError::Refused(
+                "there is no topic `views`: is its name right?".to_owned(),
+            )));
         }
         let bounds = state.ends.iter().zip(&state.lows).enumerate();
         Some(Ok(FoundViewsTopic {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use optview::codec::published_view::ViewsFormat;
-use optview::data_dir::PublishedNote;
 use optview::credentials::ApiKeys;
+use optview::data_dir::PublishedNote;
 use optview::disk::DiskReserve;
 use optview::domain::{NamedPartition, Optimization, ReadPosition};
 use optview::http::{Access, ReadApi, Readiness, read_api};
@@ -92,7 +92,16 @@ impl PublishingInstance {
         publication.attach(&writer.reader(), &opened.path).unwrap();
         let publisher = publisher(topic, &publication);
         let topic = topic.clone();
-        PublishingInstance { site, directory, writer, topic, publication, publisher, writes: 0, clock: Instant::now() }
+        PublishingInstance {
+            site,
+            directory,
+            writer,
+            topic,
+            publication,
+            publisher,
+            writes: 0,
+            clock: Instant::now(),
+        }
     }
 
     /// Kills the publisher, and begins another one, which may publish in another form. The store goes on, so that nothing is handed over
@@ -156,7 +165,8 @@ impl PublishingInstance {
         }
         for _ in 0..TURNS_MAX {
             self.publish_step_as_of(now, lag);
-            let marked = self.publisher.marked().map(|mark| mark.positions.get("optimizations/0").copied().unwrap_or(0));
+            let marked =
+                self.publisher.marked().map(|mark| mark.positions.get("optimizations/0").copied().unwrap_or(0));
             let is_all = self.publisher.stage() == Stage::Publishing && self.publication.unpublished().0 == 0;
             if is_all && marked == Some(self.writes as i64) {
                 return;
@@ -286,7 +296,9 @@ pub fn open(directory: &Path, topic: &MemoryTopic, site: &Site) -> anyhow::Resul
     let begin = Instant::now();
     loop {
         match Keeper::open(&settings, topic.feed(), site.reader.clone(), site.status.clone()) {
-            Err(error) if error.to_string().contains("is held by another process") && begin.elapsed().as_secs() < 20 => {
+            Err(error)
+                if error.to_string().contains("is held by another process") && begin.elapsed().as_secs() < 20 =>
+            {
                 std::thread::sleep(Duration::from_millis(1));
             }
             opened => return opened,
