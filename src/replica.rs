@@ -6,6 +6,7 @@
 
 mod continuation;
 mod follower;
+mod inquiry;
 mod intake;
 mod keeper;
 mod marks;

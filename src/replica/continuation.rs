@@ -1,6 +1,7 @@
 //! The check that a store can be continued from its topic: what the topic has now must begin with what was read of it, and nothing may
 //! have been missed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::moment::ReplicaMoment;
@@ -11,8 +12,14 @@ use crate::source::views_feed::FoundViewsTopic;
 /// The time for which a topic keeps nulls, where this client may not see it: Kafka's default.
 const RETENTION_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
-/// Returns the reason for which a store cannot be continued from the topic as it was found, if there is one.
-pub fn obstacle(note: &ReplicaNote, found: &FoundViewsTopic, now: ReplicaMoment) -> Option<String> {
+/// Returns the reason for which a store cannot be continued from the topic as it was found, if there is one. `next_when_asked` has the
+/// offsets that were next when the cluster was asked: the answer is no older.
+pub fn obstacle(
+    note: &ReplicaNote,
+    next_when_asked: &BTreeMap<i32, i64>,
+    found: &FoundViewsTopic,
+    now: ReplicaMoment,
+) -> Option<String> {
     if note.next.is_empty() {
         return None;
     }
@@ -25,7 +32,7 @@ pub fn obstacle(note: &ReplicaNote, found: &FoundViewsTopic, now: ReplicaMoment)
         let (had, has) = (note.partitions, found.partitions());
         return Some(format!("the topic had {had} partitions and has {has}, so that ids have moved to others"));
     }
-    for (partition, next) in &note.next {
+    for (partition, next) in next_when_asked {
         let Some(Watermarks { low, high }) = found.bounds.get(partition).copied() else { continue };
         if *next < low {
             return Some(format!("the records of partition {partition} from {next} to {low} are gone unread"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::continuation::obstacle;
+use super::inquiry::Inquiry;
 use super::intake::{Intake, VersionDrop};
 use super::moment::ReplicaMoment;
 use super::note::ReplicaNote;
@@ -43,6 +44,7 @@ pub struct Follower<F> {
     pub(super) status: Status,
     pub(super) health: Health,
     reading: Option<Reading>,
+    inquiry: Inquiry,
     /// The bounds of the partitions, as they were found last.
     pub(super) bounds: BTreeMap<i32, Watermarks>,
     bound: ReadPosition,
@@ -78,6 +80,7 @@ impl<F: ViewsFeed> Follower<F> {
         let reader = writer.reader();
         let note = reader.replica_note()?.as_deref().and_then(ReplicaNote::decode);
         let note = note.unwrap_or_else(|| ReplicaNote::new(&settings.topic));
+        let as_of = note.marks.as_of_millis(note.partitions);
         let was_live = reader.was_live()?;
         if was_live {
             status.set_was_live();
@@ -89,6 +92,7 @@ impl<F: ViewsFeed> Follower<F> {
             health: Health::new(now),
             status,
             reading: None,
+            inquiry: Inquiry::default(),
             bounds: BTreeMap::new(),
             bound: ReadPosition::of_text(&note.bound).unwrap_or_default(),
             position: ReadPosition::default(),
@@ -96,7 +100,7 @@ impl<F: ViewsFeed> Follower<F> {
             known_drop,
             has_caught_up: false,
             was_live,
-            shown_as_of: None,
+            shown_as_of: as_of,
             is_ahead_of_note: false,
             noted: now.instant,
             reported: None,
@@ -134,7 +138,11 @@ impl<F: ViewsFeed> Follower<F> {
     /// The store's. Nothing can be written after it.
     pub fn step(&mut self, now: ReplicaMoment) -> Result<FollowerStep, StoreError> {
         self.writer.check()?;
-        match self.feed.find() {
+        if self.inquiry.is_due(now, self.settings.ask_interval) {
+            self.inquiry.begin(&self.note.next);
+            self.feed.ask();
+        }
+        match self.feed.find().inspect(|_| self.inquiry.end(now)) {
             Some(Ok(found)) => {
                 if let Some(why) = self.take_found(found, now) {
                     return Ok(FollowerStep::Anew(why, None));
@@ -159,7 +167,7 @@ impl<F: ViewsFeed> Follower<F> {
     /// Takes in how the cluster describes the topic. Returns the reason for which the store must be made anew, if there is one.
     fn take_found(&mut self, found: FoundViewsTopic, now: ReplicaMoment) -> Option<String> {
         self.health.set_cluster_answered(now);
-        if let Some(why) = obstacle(&self.note, &found, now) {
+        if let Some(why) = obstacle(&self.note, &self.inquiry.next_when_asked, &found, now) {
             return Some(why);
         }
         self.note.topic_id = found.id.or(self.note.topic_id);

@@ -16,6 +16,8 @@ pub struct ReplicaSettings {
     pub store_cache_bytes: u64,
     /// The time between two syncs of the store to disk.
     pub sync_interval: Duration,
+    /// The time between an answer of the cluster about the topic and the next question.
+    pub ask_interval: Duration,
     /// The free space that stays on the store's disk: with less of it, nothing is read.
     pub disk_reserve: DiskReserve,
 }
@@ -23,7 +25,12 @@ pub struct ReplicaSettings {
 impl ReplicaSettings {
     /// Returns the settings of the follower, of which one step waits so long for a record.
     pub fn of_follower(&self, longest_wait: Duration) -> FollowerSettings {
-        FollowerSettings { topic: self.topic.clone(), sync_interval: self.sync_interval, longest_wait }
+        FollowerSettings {
+            topic: self.topic.clone(),
+            sync_interval: self.sync_interval,
+            ask_interval: self.ask_interval,
+            longest_wait,
+        }
     }
 }
 
@@ -34,6 +41,8 @@ pub struct FollowerSettings {
     pub topic: String,
     /// The time between two syncs of the store to disk.
     pub sync_interval: Duration,
+    /// The time between an answer of the cluster about the topic and the next question.
+    pub ask_interval: Duration,
     /// The longest time for which one step waits for a record.
     pub longest_wait: Duration,
 }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -20,6 +21,9 @@ use crate::status::{PartitionReport, Report, State, Status};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, StoreError};
 use crate::tools;
+
+/// The time between an answer of the cluster about a topic of views and the next question.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// The projection that keeps the views up to date which are served.
 #[derive(Clone)]
@@ -48,6 +52,7 @@ impl Projection {
                     data_dir: config.projection.data_dir.clone(),
                     store_cache_bytes: config.projection.store_cache_bytes,
                     sync_interval: config.projection.sync_interval,
+                    ask_interval: ASK_EVERY,
                     disk_reserve: config.projection.disk_reserve,
                 };
                 Projection::Views(Replica::new(settings, Box::new(on_failure)))

@@ -42,7 +42,10 @@ pub struct FeedError(pub String);
 
 /// A topic of views that is read.
 pub trait ViewsFeed: Send {
-    /// Returns the cluster's newest description of the topic, if one has come since the last call. Never waits for it.
+    /// Asks the cluster what the topic is. The answer is as of some moment after this call.
+    fn ask(&mut self);
+
+    /// Returns the answer to the last question, once it has come. Never waits for it.
     fn find(&mut self) -> Option<Result<FoundViewsTopic, ViewsTopicError>>;
 
     /// Begins to read each partition at an offset. What was read before is given up.

@@ -219,7 +219,7 @@ fn a_replica_serves_while_the_brokers_are_away_and_goes_on_once_they_are_back(ri
     replica.wait_for("its store is open", |report| report.views > 0);
     let (body, state) = replica.bytes(list);
     assert_eq!((body, state.as_deref()), (shown, Some("stale")));
-    assert!(replica.report().lag_seconds.is_some_and(|lag| lag > 3.0));
+    assert!(replica.report().lag_seconds.is_some_and(|lag| lag > 3.0), "{:?}", replica.report());
     broker.restart();
     load(rig, "100", "2");
     wait_until_replicated(&replica, &wait_until_marked(rig, &publisher));

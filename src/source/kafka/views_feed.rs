@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -25,10 +25,6 @@ use crate::source::views_topic::{FoundRecord, ViewsTopicError};
 
 /// The group id, which librdkafka requires, although nothing is ever written for the group.
 const GROUP: &str = "optview-replica";
-/// The interval at which the cluster is asked what the topic is.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// The interval at which the thread that asks looks whether it is to end.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The most records, and bytes of values, that one read gives, but for the last record.
 const RECORDS_MAX: usize = 2_000;
 const BYTES_MAX: usize = 4 << 20;
@@ -41,7 +37,7 @@ pub struct KafkaViewsFeed {
     settings: KafkaSettings,
     topic: String,
     answer: Answer,
-    is_over: Arc<AtomicBool>,
+    questions: Sender<()>,
     consumer: Option<Client<ErrorContext>>,
 }
 
@@ -51,19 +47,18 @@ impl KafkaViewsFeed {
     /// # Errors
     /// The process may start no more threads.
     pub fn start(settings: KafkaSettings, topic: &str) -> io::Result<KafkaViewsFeed> {
-        let (answer, is_over) = (Answer::default(), Arc::new(AtomicBool::new(false)));
-        let asked = TopicQuestion { settings: settings.clone(), topic: topic.to_owned(), retention: None };
-        let (answered, ended) = (answer.clone(), is_over.clone());
-        std::thread::Builder::new()
-            .name("replica-topic".to_owned())
-            .spawn(move || asked.repeat(&answered, &ended))?;
-        Ok(KafkaViewsFeed { settings, topic: topic.to_owned(), answer, is_over, consumer: None })
-    }
-}
-
-impl Drop for KafkaViewsFeed {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
+        let answer = Answer::default();
+        let (questions, received) = channel();
+        let mut question = TopicQuestion { settings: settings.clone(), topic: topic.to_owned(), retention: None };
+        let answered = answer.clone();
+        let run = move || {
+            for () in received {
+                let found = question.ask();
+                *answered.lock() = Some(found);
+            }
+        };
+        std::thread::Builder::new().name("replica-topic".to_owned()).spawn(run)?;
+        Ok(KafkaViewsFeed { settings, topic: topic.to_owned(), answer, questions, consumer: None })
     }
 }
 
@@ -76,21 +71,9 @@ struct TopicQuestion {
 }
 
 impl TopicQuestion {
-    fn repeat(mut self, answer: &Answer, is_over: &AtomicBool) {
-        while !is_over.load(Ordering::Acquire) {
-            let found = self.ask(is_over);
-            *answer.lock() = Some(found);
-            let begin = Instant::now();
-            while begin.elapsed() < ASK_EVERY && !is_over.load(Ordering::Acquire) {
-                std::thread::sleep(LOOK_EVERY);
-            }
-        }
-    }
-
-    fn ask(&mut self, is_over: &AtomicBool) -> Result<FoundViewsTopic, ViewsTopicError> {
+    fn ask(&mut self) -> Result<FoundViewsTopic, ViewsTopicError> {
         let topic = ViewsTopicSettings { name: self.topic.clone(), partitions: 1, replication_factor: None };
-        let stop = Arc::new(AtomicBool::new(is_over.load(Ordering::Acquire)));
-        let topic = KafkaViewsTopic::new(self.settings.clone(), topic, stop);
+        let topic = KafkaViewsTopic::new(self.settings.clone(), topic, Arc::default());
         let (identity, bounds) = topic.identity_and_bounds()?;
         self.retention = delete_retention_of(&self.settings, &self.topic).map_err(unavailable)?.or(self.retention);
         let bounds = bounds.into_iter().map(|(partition, bounds)| (partition.partition, bounds)).collect();
@@ -99,6 +82,12 @@ impl TopicQuestion {
 }
 
 impl ViewsFeed for KafkaViewsFeed {
+    fn ask(&mut self) {
+        self.answer.lock().take();
+        // The thread ends with the feed only.
+        let _ = self.questions.send(());
+    }
+
     fn find(&mut self) -> Option<Result<FoundViewsTopic, ViewsTopicError>> {
         self.answer.lock().take()
     }

@@ -116,7 +116,13 @@ impl MemoryTopic {
 
     /// Returns one who reads the topic.
     pub fn feed(&self) -> TopicFeed {
-        TopicFeed { topic: self.clone(), next: BTreeMap::new(), ended: BTreeSet::new() }
+        TopicFeed {
+            topic: self.clone(),
+            next: BTreeMap::new(),
+            answer: None,
+            is_answered: false,
+            ended: BTreeSet::new(),
+        }
     }
 }
 
@@ -190,29 +196,45 @@ fn found(offset: i64, record: &ViewsRecord) -> FoundRecord<'_> {
 pub struct TopicFeed {
     topic: MemoryTopic,
     next: BTreeMap<i32, i64>,
+    /// The answer to the last question, which is given late.
+    answer: Option<Result<FoundViewsTopic, ViewsTopicError>>,
+    /// True if the answer comes at the next look.
+    is_answered: bool,
     /// The partitions of which the end was given since the last record.
     ended: BTreeSet<i32>,
 }
 
-impl ViewsFeed for TopicFeed {
-    fn find(&mut self) -> Option<Result<FoundViewsTopic, ViewsTopicError>> {
-        let state = self.topic.0.lock();
+impl MemoryTopic {
+    fn describe(&self) -> Result<FoundViewsTopic, ViewsTopicError> {
+        let state = self.0.lock();
         if state.is_away {
-            return Some(Err(ViewsTopicError::Unavailable("all brokers are down".to_owned())));
+            return Err(ViewsTopicError::Unavailable("all brokers are down".to_owned()));
         }
         if state.is_missing {
-            return Some(Err(ViewsTopicError::Refused(
-                "there is no topic `views`: is its name right?".to_owned(),
-            )));
+            return Err(ViewsTopicError::Refused("there is no topic `views`: is its name right?".to_owned()));
         }
         let bounds = state.ends.iter().zip(&state.lows).enumerate();
-        Some(Ok(FoundViewsTopic {
+        Ok(FoundViewsTopic {
             id: Some(TopicId { most_significant: 0, least_significant: state.id as u64 as i64 }),
             bounds: bounds
                 .map(|(partition, (high, low))| (partition as i32, Watermarks { low: *low, high: *high }))
                 .collect(),
             delete_retention: Some(state.retention),
-        }))
+        })
+    }
+}
+
+impl ViewsFeed for TopicFeed {
+    fn ask(&mut self) {
+        (self.answer, self.is_answered) = (Some(self.topic.describe()), false);
+    }
+
+    fn find(&mut self) -> Option<Result<FoundViewsTopic, ViewsTopicError>> {
+        // One look later, so that records come between the question and its answer.
+        match std::mem::replace(&mut self.is_answered, true) {
+            true => self.answer.take(),
+            false => None,
+        }
     }
 
     fn begin(&mut self, from: &BTreeMap<i32, i64>) -> Result<(), FeedError> {

@@ -291,6 +291,7 @@ pub fn open(directory: &Path, topic: &MemoryTopic, site: &Site) -> anyhow::Resul
         data_dir: directory.to_owned(),
         store_cache_bytes: fixtures::CACHE_BYTES,
         sync_interval: Duration::from_millis(5),
+        ask_interval: Duration::ZERO,
         disk_reserve: DiskReserve::default(),
     };
     let begin = Instant::now();
