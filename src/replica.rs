@@ -12,9 +12,11 @@ mod keeper;
 mod marks;
 mod moment;
 mod note;
-mod reading;
+mod pending_marks;
+mod read_progress;
 mod report;
 mod settings;
+mod step;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +79,8 @@ impl Replica {
         let mut keeper = Keeper::open(&self.settings, feed, self.reader.clone(), self.status.clone())?;
         let (is_stopping, status) = (self.is_stopping.clone(), self.status.clone());
         let on_failure = self.on_failure.lock().take();
-        let run = move || {
+        let builder = std::thread::Builder::new().name("replica".to_owned());
+        let thread = builder.spawn(move || {
             let caught = store::catch_sled_panic("store", "using it", || keeper.run(&is_stopping));
             let ended = caught.and_then(|()| keeper.finish());
             if let Err(error) = &ended {
@@ -91,8 +94,7 @@ impl Replica {
                 on_failure();
             }
             ended.with_context(|| format!("the store in {}", keeper.directory().display()))
-        };
-        let thread = std::thread::Builder::new().name("replica".to_owned()).spawn(run);
+        });
         *place = Some(thread.map_err(|error| StoreError::of_thread(&self.settings.data_dir, error))?);
         Ok(())
     }

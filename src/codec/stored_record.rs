@@ -18,7 +18,7 @@
 //! So a version with another fold can show what this one has folded.
 
 mod filter;
-mod replicated;
+mod replica_record;
 mod response_fields;
 
 use std::ops::Range;
@@ -29,7 +29,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::view_json::{self, push_response};
 use crate::domain::{DeadLetter, FieldValue, Job, Optimization, View};
 pub use filter::Filter;
-pub use replicated::{RecordOrigin, VIEWS_FORMAT, encode_replicated, origin_of};
+pub use replica_record::{RecordOrigin, VIEWS_FORMAT, encode_replicated, origin_of};
 pub use response_fields::{StatusFields, project_id, without_results};
 
 /// The version of the layout: a record's head with all that readers get, and the store's own values such as the

@@ -12,6 +12,20 @@ use crate::source::views_feed::FoundViewsTopic;
 /// The time for which a topic keeps nulls, where this client may not see it: Kafka's default.
 const RETENTION_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
+/// Returns the reason for which nulls may have gone unread between two times at which the topic was read to its end, if they may.
+pub fn missed_nulls(note: &ReplicaNote, until_millis: i64, retention: Option<Duration>) -> Option<String> {
+    let retention = retention.unwrap_or(RETENTION_DEFAULT);
+    let away = until_millis.saturating_sub(note.complete_at_millis?);
+    (away > i64::try_from(retention.as_millis()).unwrap_or(i64::MAX)).then(|| {
+        format!(
+            "the topic had last been read to its end {} s before, and keeps the nulls of views that are gone for {} s only \
+             (delete.retention.ms): some may have gone unread",
+            away / 1_000,
+            retention.as_secs()
+        )
+    })
+}
+
 /// Returns the reason for which a store cannot be continued from the topic as it was found, if there is one. `next_when_asked` has the
 /// offsets that were next when the cluster was asked: the answer is no older.
 pub fn obstacle(
@@ -41,14 +55,5 @@ pub fn obstacle(
             return Some(format!("partition {partition} was read up to {next}, and ends at {high}"));
         }
     }
-    let retention = found.delete_retention.unwrap_or(RETENTION_DEFAULT);
-    let away = now.millis.saturating_sub(note.complete_at_millis?);
-    (away > i64::try_from(retention.as_millis()).unwrap_or(i64::MAX)).then(|| {
-        format!(
-            "the topic was last read to its end {} s ago, and keeps the nulls of views that are gone for {} s only \
-             (delete.retention.ms): some may have gone unread",
-            away / 1_000,
-            retention.as_secs()
-        )
-    })
+    missed_nulls(note, now.millis, found.delete_retention)
 }

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::continuation::obstacle;
+use super::continuation::{missed_nulls, obstacle};
 use super::inquiry::Inquiry;
 use super::intake::{Intake, VersionDrop};
 use super::moment::ReplicaMoment;
 use super::note::ReplicaNote;
-use super::reading::Reading;
+use super::pending_marks::PendingMarks;
+use super::read_progress::ReadProgress;
 use super::report::{Health, ReportedReplica};
 use super::settings::FollowerSettings;
+use super::step::FollowerStep;
 use crate::domain::ReadPosition;
 use crate::source::Watermarks;
 use crate::source::views_feed::{FeedError, FeedItem, FoundViewsTopic, ViewsFeed};
@@ -26,15 +28,6 @@ const NOTE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// The interval of the reports.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 
-/// The result of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FollowerStep {
-    /// The step has read so many records.
-    Read(u64),
-    /// The store cannot be continued from the topic: the reason, and the record that shows it, if one does.
-    Anew(String, Option<VersionDrop>),
-}
-
 /// A follower of one topic, with the store that it writes.
 pub struct Follower<F> {
     pub(super) feed: F,
@@ -43,8 +36,11 @@ pub struct Follower<F> {
     pub(super) note: ReplicaNote,
     pub(super) status: Status,
     pub(super) health: Health,
-    reading: Option<Reading>,
+    reading: Option<ReadProgress>,
     inquiry: Inquiry,
+    pending: PendingMarks,
+    /// The time for which the topic keeps nulls, if it is known.
+    retention: Option<Duration>,
     /// The bounds of the partitions, as they were found last.
     pub(super) bounds: BTreeMap<i32, Watermarks>,
     bound: ReadPosition,
@@ -93,6 +89,8 @@ impl<F: ViewsFeed> Follower<F> {
             status,
             reading: None,
             inquiry: Inquiry::default(),
+            pending: PendingMarks::default(),
+            retention: None,
             bounds: BTreeMap::new(),
             bound: ReadPosition::of_text(&note.bound).unwrap_or_default(),
             position: ReadPosition::default(),
@@ -139,7 +137,7 @@ impl<F: ViewsFeed> Follower<F> {
     pub fn step(&mut self, now: ReplicaMoment) -> Result<FollowerStep, StoreError> {
         self.writer.check()?;
         if self.inquiry.is_due(now, self.settings.ask_interval) {
-            self.inquiry.begin(&self.note.next);
+            self.inquiry.begin(&self.note.next, now);
             self.feed.ask();
         }
         match self.feed.find().inspect(|_| self.inquiry.end(now)) {
@@ -153,7 +151,9 @@ impl<F: ViewsFeed> Follower<F> {
         }
         let read = self.read(now)?;
         if let FollowerStep::Read(_) = &read {
-            self.note_if_caught_up(now)?;
+            if let Some(why) = self.note_if_caught_up(now)? {
+                return Ok(FollowerStep::Anew(why, None));
+            }
             if self.is_ahead_of_note && now.instant.duration_since(self.noted) >= self.settings.sync_interval {
                 self.write_note(now)?;
             }
@@ -172,11 +172,12 @@ impl<F: ViewsFeed> Follower<F> {
         }
         self.note.topic_id = found.id.or(self.note.topic_id);
         self.note.partitions = found.partitions();
+        self.retention = found.delete_retention;
         let before = std::mem::replace(&mut self.bounds, found.bounds);
         match &mut self.reading {
             None => self.begin(now),
             Some(reading) => {
-                reading.confirm_ends(&before, &self.bounds, now);
+                reading.take_bounds(&before, &self.bounds, self.inquiry.asked(now), &self.note.next);
                 if reading.is_deaf(&self.note.next, &self.bounds, now) {
                     tracing::warn!(
                         "nothing comes of the topic of views though it has more: it is read by a new client"
@@ -192,7 +193,7 @@ impl<F: ViewsFeed> Follower<F> {
         for (partition, bounds) in &self.bounds {
             self.note.next.entry(*partition).or_insert(bounds.low);
         }
-        let mut reading = Reading::new(&self.note.next, &self.bounds, now);
+        let mut reading = ReadProgress::new(&self.note.next, &self.bounds, now);
         reading.again_at = self.feed.begin(&self.note.next).err().map(|error| self.put_off(&error, now));
         self.reading = Some(reading);
     }
@@ -220,9 +221,10 @@ impl<F: ViewsFeed> Follower<F> {
                 return Ok(FollowerStep::Read(0));
             }
         }
-        let mut intake = Intake::default();
+        let mut intake = Intake::new(std::mem::take(&mut self.pending));
         let read = self.read_items(&mut intake, now);
         self.hand_over(&mut intake)?;
+        self.pending = std::mem::take(&mut intake.pending);
         if let Err(error) = read {
             let again_at = Some(self.put_off(&error, now));
             self.reading.iter_mut().for_each(|reading| reading.again_at = again_at);
@@ -249,18 +251,23 @@ impl<F: ViewsFeed> Follower<F> {
             // What follows a drop of versions is not read.
             _ if intake.dropped.is_some() => {}
             FeedItem::Record(record) => {
-                intake.take(record, note);
-                if intake.dropped.is_none() {
-                    reading.take_record(record.partition, &note.next, now);
+                intake.take(record, note, now.instant);
+                if intake.dropped.is_none()
+                    && let Some(asked) = reading.take_record(record.partition, &note.next, now)
+                {
+                    intake.count_marks_before(record.partition, asked);
                 }
             }
-            FeedItem::End(partition) => reading.take_end(*partition, now),
+            FeedItem::End(partition) => {
+                intake.count_marks_at_end(*partition);
+                reading.take_end(*partition, now);
+            }
         })
     }
 
     /// Hands what was read to the store's writer: the bound first, then the views, and the position that they have come to last.
     fn hand_over(&mut self, intake: &mut Intake) -> Result<(), StoreError> {
-        if intake.records == 0 {
+        if intake.records == 0 && intake.marks.is_empty() {
             return Ok(());
         }
         self.is_ahead_of_note = true;
@@ -299,9 +306,10 @@ impl<F: ViewsFeed> Follower<F> {
         Ok(())
     }
 
-    /// Notes that everything has been read that there was at the beginning, and each time at which all of the topic has been read.
-    fn note_if_caught_up(&mut self, now: ReplicaMoment) -> Result<(), StoreError> {
-        let Some(reading) = &self.reading else { return Ok(()) };
+    /// Notes that everything has been read that there was at the beginning, and each time at which all of the topic has been read. Returns
+    /// the reason for which the store must be made anew, if there is one.
+    fn note_if_caught_up(&mut self, now: ReplicaMoment) -> Result<Option<String>, StoreError> {
+        let Some(reading) = &self.reading else { return Ok(None) };
         let has_all_marks = self.note.marks.missing(self.note.partitions).is_empty();
         if !self.has_caught_up && reading.has_caught_up() && has_all_marks {
             self.has_caught_up = true;
@@ -309,14 +317,16 @@ impl<F: ViewsFeed> Follower<F> {
             self.writer.note_all_found();
             self.is_ahead_of_note = true;
         }
-        if let Some(complete) = reading.complete_as_of().filter(|_| self.has_caught_up) {
-            let ago = i64::try_from(now.instant.duration_since(complete).as_millis()).unwrap_or(i64::MAX);
-            let before = self.note.complete_at_millis.unwrap_or(i64::MIN);
-            self.note.complete_at_millis = Some(now.millis.saturating_sub(ago).max(before));
-            // Nothing else changes while nothing comes.
-            self.is_ahead_of_note |= now.instant.duration_since(self.noted) >= NOTE_AT_LEAST_EVERY;
+        let Some(complete) = reading.complete_as_of().filter(|_| self.has_caught_up) else { return Ok(None) };
+        let ago = i64::try_from(now.instant.duration_since(complete).as_millis()).unwrap_or(i64::MAX);
+        let complete_at = now.millis.saturating_sub(ago);
+        if let Some(why) = missed_nulls(&self.note, complete_at, self.retention) {
+            return Ok(Some(why));
         }
-        Ok(())
+        self.note.complete_at_millis = self.note.complete_at_millis.max(Some(complete_at));
+        // Nothing else changes while nothing comes.
+        self.is_ahead_of_note |= now.instant.duration_since(self.noted) >= NOTE_AT_LEAST_EVERY;
+        Ok(None)
     }
 
     /// Hands over the note of how far the replica is, which is written once everything before it is on the disk.
@@ -368,6 +378,7 @@ impl<F: ViewsFeed> Follower<F> {
             ReportedReplica {
                 note: &self.note,
                 as_of_millis: self.shown_as_of,
+                complete_as_of: self.reading.as_ref().and_then(ReadProgress::complete_as_of),
                 bounds: &self.bounds,
                 ended: &ended,
                 confirmed: &confirmed,

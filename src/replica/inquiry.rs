@@ -9,6 +9,8 @@ use super::moment::ReplicaMoment;
 #[derive(Clone, Debug, Default)]
 pub struct Inquiry {
     is_under_way: bool,
+    /// The moment of the last question.
+    asked: Option<Instant>,
     /// The moment of the last answer.
     answered: Option<Instant>,
     /// The offsets that were next when the question was asked.
@@ -22,9 +24,14 @@ impl Inquiry {
     }
 
     /// Takes note of a question, when these offsets are the next.
-    pub fn begin(&mut self, next: &BTreeMap<i32, i64>) {
-        self.is_under_way = true;
+    pub fn begin(&mut self, next: &BTreeMap<i32, i64>, now: ReplicaMoment) {
+        (self.is_under_way, self.asked) = (true, Some(now.instant));
         self.next_when_asked.clone_from(next);
+    }
+
+    /// Returns the moment of the last question; this one if there was none.
+    pub fn asked(&self, now: ReplicaMoment) -> Instant {
+        self.asked.unwrap_or(now.instant)
     }
 
     /// Takes note of the answer.

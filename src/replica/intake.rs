@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::marks::PartitionMark;
 use super::note::{ReplicaNote, UnreadableRecord};
+use super::pending_marks::PendingMarks;
 use crate::codec::replicated_view::ReplicatedView;
 use crate::domain::ReadPosition;
 use crate::publication::{PROGRESS_RECORD, RECORD_HEADER, is_mark, position_of, version_of};
@@ -40,8 +42,10 @@ impl fmt::Display for VersionDrop {
 pub struct Intake {
     /// The views, in their order.
     pub views: Vec<ReplicatedRecord>,
-    /// The marks, in their order.
+    /// The marks that count by now, in their order.
     pub marks: Vec<(i32, PartitionMark)>,
+    /// The marks that do not count yet.
+    pub pending: PendingMarks,
     /// The texts of the positions that the views are not beyond.
     pub positions: Vec<String>,
     /// The first version that dropped, after which nothing is taken in.
@@ -53,8 +57,23 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// Makes an intake with the marks that were read before and do not count yet.
+    pub fn new(pending: PendingMarks) -> Intake {
+        Intake { pending, ..Intake::default() }
+    }
+
+    /// Takes note that a partition was read to its end.
+    pub fn count_marks_at_end(&mut self, partition: i32) {
+        self.marks.extend(self.pending.take_at_end(partition).map(|mark| (partition, mark)));
+    }
+
+    /// Takes note that everything was read which a partition had at a moment.
+    pub fn count_marks_before(&mut self, partition: i32, moment: Instant) {
+        self.marks.extend(self.pending.take_before(partition, moment).map(|mark| (partition, mark)));
+    }
+
     /// Takes in the next record of a partition. What it says of the place comes into the note.
-    pub fn take(&mut self, record: &FoundRecord<'_>, note: &mut ReplicaNote) {
+    pub fn take(&mut self, record: &FoundRecord<'_>, note: &mut ReplicaNote, now: Instant) {
         let version = version_of(record);
         if let Some(drop) = version.and_then(|version| drop_of(record, version, &note.versions)) {
             self.dropped = Some(drop);
@@ -64,7 +83,7 @@ impl Intake {
         note.next.insert(record.partition, record.offset + 1);
         note.versions.extend(version.map(|version| (record.partition, version)));
         if is_mark(record) {
-            return self.take_mark(record, note);
+            return self.take_mark(record, note, now);
         }
         // A record that lies in another partition, from when the topic had fewer, is not what its publisher keeps up to date.
         if partition_of(record.key, note.partitions) != record.partition {
@@ -85,7 +104,7 @@ impl Intake {
         }
     }
 
-    fn take_mark(&mut self, record: &FoundRecord<'_>, note: &mut ReplicaNote) {
+    fn take_mark(&mut self, record: &FoundRecord<'_>, note: &mut ReplicaNote, now: Instant) {
         // Other records that are no views may come one day.
         if record.header(RECORD_HEADER) != Some(PROGRESS_RECORD) {
             return;
@@ -94,7 +113,7 @@ impl Intake {
         match PartitionMark::of(record) {
             Some(mark) => {
                 note.set_unreadable(&key, None);
-                self.marks.push((record.partition, mark));
+                self.pending.put(record.partition, mark, now);
             }
             None => {
                 self.note_unreadable(record, &key, "it is no mark that this version understands".to_owned(), note);

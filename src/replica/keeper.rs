@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use super::follower::{Follower, FollowerStep};
+use super::follower::Follower;
 use super::intake::VersionDrop;
 use super::moment::ReplicaMoment;
 use super::report;
 use super::settings::ReplicaSettings;
+use super::step::FollowerStep;
 use crate::data_dir;
 use crate::live_views::ReaderSource;
 use crate::source::views_feed::ViewsFeed;
@@ -130,12 +131,15 @@ impl<F: ViewsFeed> Keeper<F> {
         }
     }
 
-    /// Returns true once readers see everything that was read, or will not before another generation is complete.
+    /// Returns true once readers see everything that was read. While another generation is made, it is only written: then, once it is
+    /// complete, also what says so is on the disk.
     ///
     /// # Errors
     /// The store has failed.
     pub fn is_visible(&self) -> Result<bool, OpenError> {
-        Ok(self.follower.as_ref().map_or(Ok(true), Follower::is_visible)?)
+        let Some(follower) = &self.follower else { return Ok(true) };
+        let is_noting = self.replaced.as_ref().is_some_and(|replaced| replaced.is_noting);
+        Ok(follower.is_visible()? && (!is_noting || follower.is_noted()?))
     }
 
     /// Returns true while another generation is made than the one that readers see.
@@ -217,13 +221,8 @@ impl<F: ViewsFeed> Keeper<F> {
         self.replaced = None;
         tracing::info!(generation = self.generation, "readers see the views that were made anew");
         let data_dir = self.settings.data_dir.clone();
-        // Requests under way may have the old one a moment longer.
-        let remove = move || {
-            if let Err(error) = data_dir::remove(&data_dir, before) {
-                tracing::warn!("{error}: the old generation is removed at the next start");
-            }
-        };
-        drop(std::thread::Builder::new().name("replica-removal".to_owned()).spawn(remove));
+        let removal = std::thread::Builder::new().name("replica-removal".to_owned());
+        drop(removal.spawn(move || remove_replaced(&data_dir, before)));
         Ok(())
     }
 
@@ -251,6 +250,13 @@ impl<F: ViewsFeed> Keeper<F> {
         {
             tracing::error!("the damage of the store could not be noted: {error}");
         }
+    }
+}
+
+/// Removes a generation that readers do not see any more. Requests under way may have it a moment longer.
+fn remove_replaced(data_dir: &Path, generation: u64) {
+    if let Err(error) = data_dir::remove(data_dir, generation) {
+        tracing::warn!("{error}: the old generation is removed at the next start");
     }
 }
 

@@ -85,11 +85,13 @@ impl Marks {
 }
 
 fn next_offsets(mark: &Mark) -> Option<BTreeMap<NamedPartition, i64>> {
-    let read = |(name, offset): (&String, &i64)| {
-        let (topic, partition) = name.rsplit_once('/')?;
-        Some((NamedPartition::new(topic, partition.parse().ok()?), *offset))
-    };
-    mark.positions.iter().map(read).collect()
+    mark.positions.iter().map(next_offset).collect()
+}
+
+/// Reads the name of a partition, as `TOPIC/PARTITION`.
+fn next_offset((name, offset): (&String, &i64)) -> Option<(NamedPartition, i64)> {
+    let (topic, partition) = name.rsplit_once('/')?;
+    Some((NamedPartition::new(topic, partition.parse().ok()?), *offset))
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ pub struct ReportedReplica<'a> {
     pub note: &'a ReplicaNote,
     /// The time as of which readers see the views, in milliseconds since 1970; `None` if it is not known.
     pub as_of_millis: Option<i64>,
+    /// The last moment of which it is known that all of the topic was read; `None` if there is none.
+    pub complete_as_of: Option<Instant>,
     pub bounds: &'a BTreeMap<i32, Watermarks>,
     /// The partitions that have been read to their end.
     pub ended: &'a BTreeSet<i32>,
@@ -110,7 +112,9 @@ impl Health {
         let note = replica.note;
         let as_of = replica.as_of_millis;
         let as_of_instant = as_of.and_then(|millis| instant_of(millis, now));
-        let stale_from = as_of_instant.map(|as_of| as_of + STALE_AFTER);
+        // Whoever has not heard of the end of the topic for so long may have missed something of it.
+        let known = as_of_instant.and_then(|as_of| Some(as_of.min(replica.complete_as_of?)));
+        let stale_from = known.map(|known| known + STALE_AFTER);
         let is_old = stale_from.is_none_or(|from| now.instant >= from);
         let state = match (&self.stall, replica.has_begun, replica.has_caught_up) {
             (Some(_), _, _) => State::Stalled,
@@ -154,36 +158,44 @@ impl Health {
 
     fn partitions(&self, now: ReplicaMoment, replica: &ReportedReplica<'_>) -> Vec<PartitionReport> {
         let note = replica.note;
-        let report = |(partition, next): (&i32, &i64)| {
-            let bounds = replica.bounds.get(partition);
-            // What lies behind the last record may be markers of transactions.
-            let missing = match replica.ended.contains(partition) {
-                true => Some(0),
-                false => bounds.map(|bounds| (bounds.high - next).max(0)),
-            };
-            PartitionReport {
-                topic: note.topic.clone(),
-                partition: *partition,
-                position: *next,
-                checkpoint: None,
-                low: bounds.map(|bounds| bounds.low),
-                high: bounds.map(|bounds| bounds.high),
-                lag_records: missing,
-                lag_seconds: None,
-                state: if missing == Some(0) { PartitionState::Live } else { PartitionState::CatchingUp },
-                freshness: PartitionFreshness {
-                    instants: PartitionInstants {
-                        found: Some(self.found),
-                        asked: self.last_answer,
-                        confirmed: replica.confirmed.get(partition).copied(),
-                        oldest_unread: replica.as_of_millis.and_then(|millis| instant_of(millis, now)),
-                        ..PartitionInstants::default()
-                    },
-                    ..PartitionFreshness::default()
-                },
-            }
+        note.next.iter().map(|(partition, next)| self.partition(now, replica, *partition, *next)).collect()
+    }
+
+    fn partition(
+        &self,
+        now: ReplicaMoment,
+        replica: &ReportedReplica<'_>,
+        partition: i32,
+        next: i64,
+    ) -> PartitionReport {
+        let note = replica.note;
+        let bounds = replica.bounds.get(&partition);
+        // What lies behind the last record may be markers of transactions.
+        let missing = match replica.ended.contains(&partition) {
+            true => Some(0),
+            false => bounds.map(|bounds| (bounds.high - next).max(0)),
         };
-        note.next.iter().map(report).collect()
+        PartitionReport {
+            topic: note.topic.clone(),
+            partition,
+            position: next,
+            checkpoint: None,
+            low: bounds.map(|bounds| bounds.low),
+            high: bounds.map(|bounds| bounds.high),
+            lag_records: missing,
+            lag_seconds: None,
+            state: if missing == Some(0) { PartitionState::Live } else { PartitionState::CatchingUp },
+            freshness: PartitionFreshness {
+                instants: PartitionInstants {
+                    found: Some(self.found),
+                    asked: self.last_answer,
+                    confirmed: replica.confirmed.get(&partition).copied(),
+                    oldest_unread: replica.as_of_millis.and_then(|millis| instant_of(millis, now)),
+                    ..PartitionInstants::default()
+                },
+                ..PartitionFreshness::default()
+            },
+        }
     }
 
     /// Returns all that keeps the views from being current, with the time since which something does.

@@ -13,6 +13,7 @@ mod letter_shelf;
 mod notes;
 mod part_writing;
 mod publisher_notes;
+mod replicated_part;
 mod replicated_views;
 mod sync_thread;
 #[cfg(test)]
@@ -49,8 +50,8 @@ use encoder::{numbered, put_optimizations};
 use letter_shelf::{LetterCommand, LetterShelf};
 pub use publisher_notes::PublishedUpTo;
 use publisher_notes::PublishingNotes;
-use replicated_views::ReplicatedPart;
-pub use replicated_views::ReplicatedRecord;
+use replicated_part::ReplicatedPart;
+pub use replicated_part::ReplicatedRecord;
 pub(super) use sync_thread::mark;
 use sync_thread::{SyncRequest, SyncThread};
 

@@ -203,12 +203,12 @@ async fn check_equal(one: &Site, other: &Site) {
 #[derive(Clone, Debug)]
 struct Course {
     seed: u64,
-    /// The happenings, in their order.
-    steps: Vec<Happening>,
+    /// The steps, in their order.
+    steps: Vec<CourseStep>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+enum CourseStep {
     Write,
     Publish,
     /// All is published, with a mark.
@@ -223,21 +223,21 @@ enum Happening {
     Compact,
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn course_step() -> impl Strategy<Value = CourseStep> {
     let form = proptest::sample::select(&ViewsFormat::ALL[..]);
     prop_oneof![
-        12 => Just(Happening::Write),
-        12 => Just(Happening::Publish),
-        2 => Just(Happening::PublishAll),
-        12 => Just(Happening::Read),
-        1 => form.prop_map(Happening::KillPublisher),
-        1 => any::<bool>().prop_map(|is_killed| Happening::EndReplica { is_killed }),
-        2 => Just(Happening::Compact),
+        12 => Just(CourseStep::Write),
+        12 => Just(CourseStep::Publish),
+        2 => Just(CourseStep::PublishAll),
+        12 => Just(CourseStep::Read),
+        1 => form.prop_map(CourseStep::KillPublisher),
+        1 => any::<bool>().prop_map(|is_killed| CourseStep::EndReplica { is_killed }),
+        2 => Just(CourseStep::Compact),
     ]
 }
 
 fn course() -> impl Strategy<Value = Course> {
-    (any::<u64>(), proptest::collection::vec(happening(), 20..120))
+    (any::<u64>(), proptest::collection::vec(course_step(), 20..120))
         .prop_map(|(seed, steps)| Course { seed, steps })
 }
 
@@ -249,17 +249,17 @@ impl Course {
         let mut seen = BTreeMap::new();
         for step in &self.steps {
             match *step {
-                Happening::Write => history.write(&mut instance),
-                Happening::Publish => instance.publish_step(replica.now()),
-                Happening::PublishAll => instance.publish_all(replica.now()),
-                Happening::Read => drop(replica.step()),
-                Happening::KillPublisher(format) => instance.kill_publisher(format),
-                Happening::EndReplica { is_killed } => {
+                CourseStep::Write => history.write(&mut instance),
+                CourseStep::Publish => instance.publish_step(replica.now()),
+                CourseStep::PublishAll => instance.publish_all(replica.now()),
+                CourseStep::Read => drop(replica.step()),
+                CourseStep::KillPublisher(format) => instance.kill_publisher(format),
+                CourseStep::EndReplica { is_killed } => {
                     replica.stop(is_killed);
                     replica.start();
                 }
                 // Nulls stay: no replica is away for longer than they are kept.
-                Happening::Compact => topic.compact(false),
+                CourseStep::Compact => topic.compact(false),
             }
             replica.pass(Duration::from_millis(2));
             history.check_monotone(&replica.site, &mut seen)?;

@@ -51,13 +51,12 @@ impl KafkaViewsFeed {
         let (questions, received) = channel();
         let mut question = TopicQuestion { settings: settings.clone(), topic: topic.to_owned(), retention: None };
         let answered = answer.clone();
-        let run = move || {
+        std::thread::Builder::new().name("replica-topic".to_owned()).spawn(move || {
             for () in received {
                 let found = question.ask();
                 *answered.lock() = Some(found);
             }
-        };
-        std::thread::Builder::new().name("replica-topic".to_owned()).spawn(run)?;
+        })?;
         Ok(KafkaViewsFeed { settings, topic: topic.to_owned(), answer, questions, consumer: None })
     }
 }

@@ -7,35 +7,12 @@ use std::collections::btree_map;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::replicated_part::{ReplicatedPart, ReplicatedRecord};
 use super::{Writer, WriterCommand, WriterThread};
-use crate::codec::replicated_view::ReplicatedView;
 use crate::codec::stored_record::{self, RecordOrigin};
 use crate::store::catalog::Entry;
 use crate::store::view_changes::ScopeChange;
 use crate::store::{StoreError, pieces};
-
-/// Approximate number of bytes that a view takes in memory beside its texts.
-const RECORD_BYTES: u64 = 1_000;
-
-/// The latest that a replica knows of an optimization.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReplicatedRecord {
-    /// The id of the optimization.
-    pub id: Arc<str>,
-    /// The version that the topic gives the view.
-    pub version: u64,
-    /// The view; `None` if readers see none any more.
-    pub view: Option<ReplicatedView>,
-}
-
-/// Views that are written together.
-pub(super) struct ReplicatedPart {
-    views: Vec<ReplicatedRecord>,
-    /// The number by which the replica knows that they are written.
-    number: u64,
-    /// Approximate number of bytes that they take in memory.
-    pub bytes: u64,
-}
 
 impl Writer {
     /// Hands over views of a topic of views, as commit `number`. Waits if the writing thread, or the disk, is far behind.
@@ -43,10 +20,9 @@ impl Writer {
     /// # Errors
     /// The writer has failed.
     pub fn put_views(&self, views: Vec<ReplicatedRecord>, number: u64) -> Result<(), StoreError> {
-        let len = |record: &ReplicatedRecord| record.view.as_ref().map_or(0, |view| view.published_len() as u64);
-        let bytes = views.iter().map(|record| RECORD_BYTES + 2 * len(record)).sum();
-        self.backlog.enter(bytes);
-        self.send(WriterCommand::Views(ReplicatedPart { views, number, bytes }))
+        let part = ReplicatedPart::new(views, number);
+        self.backlog.enter(part.bytes);
+        self.send(WriterCommand::Views(part))
     }
 }
 

@@ -121,8 +121,7 @@ async fn a_replica_goes_on_where_it_was_and_serves_while_no_broker_answers() {
     topic.set_away(true);
     replica.start();
     replica.pass(Duration::from_secs(60));
-    replica.step();
-    let away = replica.report();
+    let away = replica.step_until("it is known why", |report| report.last_error.is_some());
     assert_eq!(away.state, State::Stale, "it was complete once");
     assert!(away.lag_seconds.is_some_and(|lag| lag > 59.0), "{:?}", away.lag_seconds);
     assert!(away.last_error.unwrap().contains("all brokers are down"));
@@ -152,7 +151,7 @@ async fn a_replica_that_has_not_read_all_gives_no_lists_and_denies_nothing() {
     replica.step();
     replica.pass(Duration::from_secs(1));
     replica.step();
-    let missing = replica.report();
+    let missing = replica.step_until("it is known why", |report| report.last_error.is_some());
     assert_eq!(missing.state, State::Starting);
     assert!(missing.last_error.unwrap().contains("there is no topic `views`: is its name right?"));
     assert_eq!(replica.site.get("/optimizations", "own").await.status, 503);
@@ -239,6 +238,7 @@ async fn a_topic_that_was_created_again_makes_the_store_anew_and_no_empty_list_i
         check_equal(&instance.site, &replica.site).await;
         replica.stop(false);
         replica.start();
+        instance.publish_all(replica.now());
         replica.settle();
         check_equal(&instance.site, &replica.site).await;
     }
@@ -287,6 +287,10 @@ async fn check_that_nulls_are_not_missed(is_stopped: bool) {
     }
     topic.set_away(false);
     instance.publish_all(replica.now());
+    replica.step_until("it is made anew", |report| {
+        assert_ne!(report.state, State::Live, "it may have missed something");
+        report.last_error.as_ref().is_some_and(|error| error.contains("made anew"))
+    });
     replica.settle();
     assert_eq!(replica.site.get(&gone, key).await.status, 404);
     check_equal(&instance.site, &replica.site).await;

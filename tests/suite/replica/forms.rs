@@ -72,20 +72,23 @@ proptest! {
     }
 }
 
+/// Returns the reason for which a view is refused of which one key has another value, or none.
+fn refusal(sound: &Map<String, Value>, key: &str, value: Option<Value>) -> String {
+    let mut view = sound.clone();
+    match value {
+        Some(value) => view.insert(key.to_owned(), value),
+        None => view.remove(key),
+    };
+    let view = serde_json::to_vec(&view).unwrap();
+    ReplicatedView::decode(&view, Some("application/json")).unwrap_err().to_string()
+}
+
 #[test]
 fn what_this_version_would_not_show_is_refused_and_named() {
     let view = view_json::listed(&View { id: "a", metrics: Some("{}"), ..View::default() });
     let sound: Map<String, Value> = serde_json::from_slice(&view).unwrap();
     let json = Some("application/json");
     assert!(ReplicatedView::decode(&view, json).is_ok());
-    let changed = |key: &str, value: Option<Value>| {
-        let mut view = sound.clone();
-        match value {
-            Some(value) => view.insert(key.to_owned(), value),
-            None => view.remove(key),
-        };
-        ReplicatedView::decode(&serde_json::to_vec(&view).unwrap(), json).unwrap_err().to_string()
-    };
     for (key, value, part) in [
         ("a_new_field", Some(json!(1)), "unknown field `a_new_field`"),
         ("created_at", None, "missing field `created_at`"),
@@ -95,7 +98,7 @@ fn what_this_version_would_not_show_is_refused_and_named() {
         // Flat in part: no publisher writes that.
         ("objectives", Some(json!("{}")), "has something that this version does not show"),
     ] {
-        let error = changed(key, value);
+        let error = refusal(&sound, key, value);
         assert!(error.contains(part), "{key}: {error}");
     }
     let mut spaced = view.clone();

@@ -153,12 +153,12 @@ impl ViewsTopic for TopicPublisher {
 
     fn begin_scan(&mut self, start: ScanStart) -> Result<(), ViewsTopicError> {
         let state = self.topic.0.lock();
-        let from = |partition: usize| match start {
-            ScanStart::Tail(count) => state.ends[partition].saturating_sub(count),
-            ScanStart::Beginning | ScanStart::Continuation => 0,
+        let tail = match start {
+            ScanStart::Tail(count) => count,
+            ScanStart::Beginning | ScanStart::Continuation => i64::MAX,
         };
-        let scanned = state.partitions.iter().enumerate().flat_map(|(partition, records)| {
-            records.range(from(partition)..).map(|(offset, record)| (*offset, record.clone()))
+        let scanned = state.partitions.iter().zip(&state.ends).flat_map(|(records, end)| {
+            records.range(end.saturating_sub(tail)..).map(|(offset, record)| (*offset, record.clone()))
         });
         self.scanned = scanned.collect();
         Ok(())
