@@ -47,8 +47,10 @@ pub struct Follower<F> {
     position: ReadPosition,
     /// A drop of versions that the topic is known to have, since the store has been made anew because of it.
     known_drop: Option<VersionDrop>,
-    has_caught_up: bool,
-    was_live: bool,
+    /// True once everything has been read that the topic held at the beginning, with a mark of each partition.
+    pub(super) has_caught_up: bool,
+    /// True if the store has been live, now or before.
+    pub(super) was_live: bool,
     /// The time as of which readers see the views, in milliseconds since 1970; `None` if it is not known.
     shown_as_of: Option<i64>,
     /// True while something was read that no note covers.
@@ -120,16 +122,6 @@ impl<F: ViewsFeed> Follower<F> {
         &self.note.topic
     }
 
-    /// Returns true once everything has been read that the topic held at the beginning, with a mark of each partition.
-    pub fn has_caught_up(&self) -> bool {
-        self.has_caught_up
-    }
-
-    /// Returns true if the store has been live, now or before.
-    pub fn was_live(&self) -> bool {
-        self.was_live
-    }
-
     /// Does the next step.
     ///
     /// # Errors
@@ -193,14 +185,20 @@ impl<F: ViewsFeed> Follower<F> {
         for (partition, bounds) in &self.bounds {
             self.note.next.entry(*partition).or_insert(bounds.low);
         }
-        let mut reading = ReadProgress::new(&self.note.next, &self.bounds, now);
-        reading.again_at = self.feed.begin(&self.note.next).err().map(|error| self.put_off(&error, now));
-        self.reading = Some(reading);
+        self.reading = Some(ReadProgress::new(&self.note.next, &self.bounds, now));
+        self.begin_feed(now);
     }
 
-    fn put_off(&mut self, error: &FeedError, now: ReplicaMoment) -> Instant {
+    fn begin_feed(&mut self, now: ReplicaMoment) {
+        if let Err(error) = self.feed.begin(&self.note.next) {
+            self.put_off(&error, now);
+        }
+    }
+
+    /// Has the topic read anew in a moment.
+    fn put_off(&mut self, error: &FeedError, now: ReplicaMoment) {
         self.health.set_read_error(&error.to_string(), now);
-        now.instant + AFTER_ERROR
+        self.reading.iter_mut().for_each(|reading| reading.again_at = Some(now.instant + AFTER_ERROR));
     }
 
     /// Reads the next records, and hands them to the store.
@@ -215,29 +213,21 @@ impl<F: ViewsFeed> Follower<F> {
         }
         if reading.again_at.take().is_some() {
             reading.begin_again(now);
-            if let Err(error) = self.feed.begin(&self.note.next) {
-                let again_at = Some(self.put_off(&error, now));
-                self.reading.iter_mut().for_each(|reading| reading.again_at = again_at);
-                return Ok(FollowerStep::Read(0));
-            }
+            self.begin_feed(now);
         }
         let mut intake = Intake::new(std::mem::take(&mut self.pending));
         let read = self.read_items(&mut intake, now);
         self.hand_over(&mut intake)?;
         self.pending = std::mem::take(&mut intake.pending);
         if let Err(error) = read {
-            let again_at = Some(self.put_off(&error, now));
-            self.reading.iter_mut().for_each(|reading| reading.again_at = again_at);
+            self.put_off(&error, now);
         } else if intake.records > 0 {
             self.health.clear_read_error();
         }
         Ok(match intake.dropped {
             Some(found) if self.known_drop != Some(found) => FollowerStep::Anew(found.to_string(), Some(found)),
             Some(found) => {
-                self.health.stall = Some(format!(
-                    "{found}, also as it is read from its beginning: it is not the topic of one line of publishers. Remove it, have the \
-                     views published anew, and restart this instance"
-                ));
+                self.health.stall = Some(found.stall_text());
                 FollowerStep::Read(intake.records)
             }
             None => FollowerStep::Read(intake.records),

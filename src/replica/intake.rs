@@ -27,6 +27,16 @@ pub struct VersionDrop {
     pub before: u64,
 }
 
+impl VersionDrop {
+    /// Returns the reason for which nothing is read on if the topic has the drop also as it is read from its beginning.
+    pub fn stall_text(self) -> String {
+        format!(
+            "{self}, also as it is read from its beginning: it is not the topic of one line of publishers. Remove it, have the views \
+             published anew, and restart this instance"
+        )
+    }
+}
+
 impl fmt::Display for VersionDrop {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let VersionDrop { partition, offset, version, before } = self;

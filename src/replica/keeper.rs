@@ -177,7 +177,7 @@ impl<F: ViewsFeed> Keeper<F> {
              meanwhile, marked as such: {why}"
         );
         if self.replaced.is_none() {
-            let state = if follower.was_live() { State::Stale } else { State::CatchingUp };
+            let state = if follower.was_live { State::Stale } else { State::CatchingUp };
             self.status
                 .set_error(Some(format!("the views are made anew from their topic, and these are old: {why}")));
             self.status.set_state(state);
@@ -204,7 +204,7 @@ impl<F: ViewsFeed> Keeper<F> {
     /// Lets readers see the new generation once it has everything, and all of that is on the disk.
     fn switch_if_complete(&mut self, now: ReplicaMoment) -> Result<(), OpenError> {
         let (Some(replaced), Some(follower)) = (&mut self.replaced, &mut self.follower) else { return Ok(()) };
-        if !follower.has_caught_up() {
+        if !follower.has_caught_up {
             return Ok(());
         }
         if !replaced.is_noting {
