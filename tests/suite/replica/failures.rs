@@ -10,7 +10,7 @@ use optview::store;
 
 use super::topic::MemoryTopic;
 use super::world::{self, PublishingInstance, ReplicaInstance, Site};
-use super::{check_equal, id_of, optimization, path_of};
+use super::{check_equal, id_of, optimization, path_of, version_of};
 use crate::fixtures::{self, Random};
 use crate::live_instance;
 
@@ -294,6 +294,35 @@ async fn check_that_nulls_are_not_missed(is_stopped: bool) {
     replica.settle();
     assert_eq!(replica.site.get(&gone, key).await.status, 404);
     check_equal(&instance.site, &replica.site).await;
+}
+
+#[test]
+fn what_is_read_again_after_a_kill_takes_no_view_back() {
+    let topic = MemoryTopic::new(3);
+    let (mut instance, mut replica) = published(&topic);
+    for version in 2..14 {
+        instance.write(vec![optimization(2, version, &mut Random(version))]);
+        instance.publish_all(replica.now());
+    }
+    // The first step leaves a note, and the others come too soon after it.
+    for _ in 0..4 {
+        replica.step();
+    }
+    let shown = |replica: &ReplicaInstance| {
+        let view = replica.site.reader.get().unwrap().get(&id_of(2), None).unwrap();
+        version_of(&view.expect("a view").body)
+    };
+    let (mut last, given) = (shown(&replica), topic.given());
+    assert!(last > 2 && last < 13, "{last}: it is killed in the middle");
+    replica.stop(true);
+    replica.start();
+    while last < 13 {
+        replica.step();
+        let version = shown(&replica);
+        assert!(version >= last, "it goes back from {last} to {version}");
+        last = version;
+    }
+    assert!(topic.given() > given);
 }
 
 #[test]
