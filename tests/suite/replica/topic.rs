@@ -13,8 +13,10 @@ use optview::source::views_topic::{
 };
 use parking_lot::Mutex;
 
-/// The most records that one read of a feed gives.
+/// The most records of a partition that one read of a feed gives, unless a test says another number.
 const READ_MAX: usize = 7;
+/// Number of looks after a question until its answer is there.
+const LOOKS: u32 = 2;
 
 /// A topic that publishers and replicas share.
 #[derive(Clone)]
@@ -31,6 +33,8 @@ struct TopicState {
     epoch: u64,
     is_away: bool,
     is_missing: bool,
+    is_mute: bool,
+    read_max: usize,
     retention: Duration,
     /// Number of records that feeds were given.
     given: usize,
@@ -46,6 +50,8 @@ impl MemoryTopic {
             epoch: 0,
             is_away: false,
             is_missing: false,
+            is_mute: false,
+            read_max: READ_MAX,
             retention: Duration::from_secs(3600),
             given: 0,
         })))
@@ -59,6 +65,22 @@ impl MemoryTopic {
     /// Makes the topic one that does not exist, or that does again.
     pub fn set_missing(&self, is_missing: bool) {
         self.0.lock().is_missing = is_missing;
+    }
+
+    /// Has questions what the topic is stay unanswered, or be answered again.
+    pub fn set_mute(&self, is_mute: bool) {
+        self.0.lock().is_mute = is_mute;
+    }
+
+    /// Sets the most records of a partition that one read of a feed gives.
+    pub fn set_read_max(&self, read_max: usize) {
+        self.0.lock().read_max = read_max;
+    }
+
+    /// Returns true if a key's record is the last of its partition.
+    pub fn ends_with(&self, key: &[u8]) -> bool {
+        let state = self.0.lock();
+        state.partitions.iter().filter_map(BTreeMap::last_key_value).any(|(_, record)| record.key == key)
     }
 
     /// Sets the time for which nulls are kept.
@@ -116,13 +138,7 @@ impl MemoryTopic {
 
     /// Returns one who reads the topic.
     pub fn feed(&self) -> TopicFeed {
-        TopicFeed {
-            topic: self.clone(),
-            next: BTreeMap::new(),
-            answer: None,
-            is_answered: false,
-            ended: BTreeSet::new(),
-        }
+        TopicFeed { topic: self.clone(), next: BTreeMap::new(), answer: None, looks: 0, ended: BTreeSet::new() }
     }
 }
 
@@ -198,8 +214,8 @@ pub struct TopicFeed {
     next: BTreeMap<i32, i64>,
     /// The answer to the last question, which is given late.
     answer: Option<Result<FoundViewsTopic, ViewsTopicError>>,
-    /// True if the answer comes at the next look.
-    is_answered: bool,
+    /// Number of looks until the answer is there.
+    looks: u32,
     /// The partitions of which the end was given since the last record.
     ended: BTreeSet<i32>,
 }
@@ -226,15 +242,13 @@ impl MemoryTopic {
 
 impl ViewsFeed for TopicFeed {
     fn ask(&mut self) {
-        (self.answer, self.is_answered) = (Some(self.topic.describe()), false);
+        (self.answer, self.looks) = (Some(self.topic.describe()), LOOKS);
     }
 
     fn find(&mut self) -> Option<Result<FoundViewsTopic, ViewsTopicError>> {
-        // One look later, so that records come between the question and its answer.
-        match std::mem::replace(&mut self.is_answered, true) {
-            true => self.answer.take(),
-            false => None,
-        }
+        // Records come between the question and its answer.
+        self.looks = self.looks.saturating_sub(1);
+        if self.looks > 0 || self.topic.0.lock().is_mute { None } else { self.answer.take() }
     }
 
     fn begin(&mut self, from: &BTreeMap<i32, i64>) -> Result<(), FeedError> {
@@ -250,7 +264,7 @@ impl ViewsFeed for TopicFeed {
         }
         let mut given = 0;
         for (partition, next) in &mut self.next {
-            for (offset, record) in state.partitions[*partition as usize].range(*next..).take(READ_MAX) {
+            for (offset, record) in state.partitions[*partition as usize].range(*next..).take(state.read_max) {
                 self.ended.remove(partition);
                 take(&FeedItem::Record(found(*offset, record)));
                 (*next, given) = (offset + 1, given + 1);
