@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 /// The most records of a partition that one read of a feed gives, unless a test says another number.
 const READ_MAX: usize = 7;
 /// Number of looks after a question until its answer is there.
-const LOOKS: u32 = 2;
+const LOOKS: u32 = 3;
 
 /// A topic that publishers and replicas share.
 #[derive(Clone)]
