@@ -122,8 +122,9 @@ fn wait_until_marked(rig: &Rig, publisher: &Server) -> BTreeMap<String, i64> {
 /// Waits until a replica is live and has come to a position.
 fn wait_until_replicated(replica: &Server, marked: &BTreeMap<String, i64>) -> Report {
     replica.wait_for("it has come to the mark", |report| {
-        let source = report.replica.as_ref().unwrap();
-        report.state == "live" && source.marked_positions.as_ref() == Some(marked)
+        // Before the store is open, nothing is known of it.
+        let reached = report.replica.as_ref().and_then(|source| source.marked_positions.as_ref());
+        report.state == "live" && reached == Some(marked)
     })
 }
 
