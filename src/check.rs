@@ -12,6 +12,7 @@ mod topics;
 
 use std::collections::BTreeMap;
 
+use anyhow::bail;
 use chrono::Utc;
 use serde::Serialize;
 
@@ -38,8 +39,15 @@ struct Report {
 /// Checks a deployment and prints the findings.
 ///
 /// # Errors
-/// Fails only if the answer cannot be written: whatever is wrong with the deployment is a finding.
+/// Fails only if the answer cannot be written, or for an instance that reads a topic of views: whatever is wrong with another deployment
+/// is a finding.
 pub fn run(config: &CheckConfig) -> anyhow::Result<Completion> {
+    if let Some(topic) = &config.serve.from_views {
+        bail!(
+            "an instance that is made of a topic of views is not checked: what this command looks at are the topics of events. `last_error` \
+             of its /status says what is wrong with `{topic}`"
+        );
+    }
     let report = Report::of(findings(config));
     match config.json {
         true => output::print_json(&serde_json::to_string(&report)?)?,

@@ -25,6 +25,7 @@ mod one_of;
 mod payload_encoding;
 mod protobuf_types;
 pub mod published_view;
+pub mod replicated_view;
 pub mod stored_record;
 pub mod unknown_fields;
 mod value_form;

@@ -56,6 +56,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
     ServeConfig {
         publication: PublicationConfig::off(),
         from_snapshot: None,
+        from_views: None,
         on_format_change: OnFormatChange::Rebuild,
         require_fresh: false,
         projection: ProjectionConfig {

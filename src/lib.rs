@@ -10,7 +10,7 @@
 //!    writer and many readers.
 //! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. `pulse` records when each of its
 //!    stages began its piece of work.
-//! 6. [`publication`]: the views on a topic, for whoever wants all of them. `generation`: a data directory at work, with its live generation and the one that is to replace it.
+//! 6. [`publication`]: the views on a topic, for whoever wants all of them. [`replica`]: a store that is made of such a topic. `generation`: a data directory at work, with its live generation and the one that is to replace it.
 //! 7. [`status`], [`live_views`], [`explain`], [`dead_letters`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
 //! 9. [`tools`]: commands on a store, run by the process that serves it, which [`control`] reaches, or by their own.
@@ -51,6 +51,7 @@ pub mod projector;
 pub mod publication;
 pub mod publish;
 mod pulse;
+pub mod replica;
 pub mod serve;
 mod shutdown;
 pub mod signals;

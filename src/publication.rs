@@ -25,7 +25,9 @@ mod verification;
 pub use at_rest::{AtRestError, PublishedViews, publish_at_rest};
 pub use generations::Publication;
 pub use publisher::Publisher;
-pub use records::{Mark, PROGRESS_KEY, PROGRESS_RECORD, RECORD_HEADER};
+pub use records::{
+    Mark, PROGRESS_KEY, PROGRESS_RECORD, RECORD_HEADER, as_of, is_mark, position_of, publisher_of, version_of,
+};
 pub use runner::{PublisherThread, start};
 pub use stage::{PublisherSettings, Stage, Step};
 pub use verification::{ViewsDifference, ViewsReport, verify};

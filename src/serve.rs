@@ -2,9 +2,9 @@
 //! end. Composes; decides nothing about records, views or requests.
 
 mod access;
+mod projection;
 
 use std::fs::File;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -20,23 +20,20 @@ use tokio::task::JoinHandle;
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::control::{self, Socket};
 use crate::data_dir;
-use crate::domain::{NamedPartition, Topic};
-use crate::generation::{Engine, topic_watch};
+use crate::domain::Topic;
+use crate::generation::topic_watch;
 use crate::http::server::{self, ConnectionLimits};
 use crate::http::{self, Access, Front, FrontSettings, Readiness};
 use crate::live_views::ReaderSource;
 use crate::logging;
 use crate::process::{self, FileBudget};
-use crate::publication::{self, Publication, Publisher, PublisherSettings, PublisherThread};
+use crate::publication::Publication;
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
-use crate::snapshot;
-use crate::source::kafka::views_topic::KafkaViewsTopic;
-use crate::status::{PartitionReport, Report, State};
-use crate::store::verify::{PartitionBounds, TopicBounds};
-use crate::store::{self, StoreError};
-use crate::tools;
+use crate::status::State;
+use crate::store::StoreError;
 use crate::version::{COMMIT, VERSION};
+use projection::Projection;
 
 /// A signal that comes so soon after the first is taken for the same one.
 const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
@@ -86,24 +83,26 @@ pub async fn run(
     let failed = Arc::new(Notify::new());
     let publication = config.publication.publish_views.as_deref();
     let publication = publication.map(|topic| Publication::new(topic, config.publication.views_format));
-    let engine = {
-        let failed = failed.clone();
-        let on_failure = Arc::new(move || failed.notify_one());
-        Engine::publishing(config.projection.clone(), on_failure, publication.clone())
+    let notified = failed.clone();
+    let projection = Projection::new(config, move || notified.notify_one(), publication.clone());
+    let publisher = publication.map(|publication| projection.publish(config, publication)).transpose()?;
+    let status = projection.status().clone();
+    let topic_watch = match &projection {
+        Projection::Events(_) => Some(topic_watch::start(config.projection.kafka.clone(), status.clone())?),
+        Projection::Views(_) => None,
     };
-    let publisher = publication.map(|publication| publish(config, publication, &engine)).transpose()?;
-    let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
     let access = access::access(&config.access);
     let front = access::front(config, &access).context("the access log cannot be written to stdout")?;
-    let credentials_watch = http::watch_credentials(access.clone(), engine.status.clone())?;
-    let servers = Servers::start(config, sockets, control, &engine, (access, front), metrics, files.connections);
+    let credentials_watch = http::watch_credentials(access.clone(), status.clone())?;
+    let servers =
+        Servers::start(config, sockets, control, &projection, (access, front), metrics, files.connections);
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
     }
-    listening(ListeningServer { addresses, reader: engine.reader.clone() });
+    listening(ListeningServer { addresses, reader: projection.reader().clone() });
 
-    let (opened, opening) = open(config, &engine);
+    let (opened, opening) = open(config, &projection);
     let ended_by = tokio::select! {
         () = shutdown => {
             tracing::info!("told to stop: draining");
@@ -111,14 +110,13 @@ pub async fn run(
         }
         ended_by = until_failure(opened, &failed) => ended_by,
     };
-    let status = engine.status.clone();
     status.set_state(State::Stopping);
     // Requests that wait for changes are answered now, and streams end.
-    engine.reader.changes().close();
+    projection.reader().changes().close();
     drop((topic_watch, credentials_watch));
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
-        ended = servers.end(engine, opening) => ended,
+        ended = servers.end(projection, opening) => ended,
         () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.exceeded_message(&status.report()))),
         () = second_signal() => Err(anyhow!(shutdown::second_signal_message(&status.report()))),
     };
@@ -183,7 +181,7 @@ impl Servers {
         config: &ServeConfig,
         sockets: Sockets,
         control: Option<Socket>,
-        engine: &Arc<Engine>,
+        projection: &Projection,
         (access, front): (Access, FrontSettings),
         metrics: PrometheusHandle,
         connections: usize,
@@ -192,13 +190,13 @@ impl Servers {
         let limits = ConnectionLimits { connections, keep_alive, drain, ..ConnectionLimits::default() };
         let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
         let readiness = Readiness { require_fresh: config.require_fresh };
-        let (status, reader) = (engine.status.clone(), engine.reader.clone());
+        let (status, reader) = (projection.status().clone(), projection.reader().clone());
         let (source, shown) = (reader.clone(), status.clone());
         let read_api = http::read_api_that_waits(source, shown, access, readiness, config.missing_wait);
         let read_api = Front::new(read_api, front);
         let topics = config.projection.kafka.topics.clone();
         let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
-        let answer = answer(engine);
+        let answer = projection.tools();
         Servers {
             read: Server::start(|stop| server::run(sockets.read, read_api, limits, async { drop(stop.await) })),
             admin: Server::start(|stop| {
@@ -210,13 +208,13 @@ impl Servers {
     }
 
     /// Ends what answers from the store, then closes that, and then ends the operators' address, which answers until then.
-    async fn end(self, engine: Arc<Engine>, opening: Option<thread::JoinHandle<()>>) -> anyhow::Result<()> {
+    async fn end(self, projection: Projection, opening: Option<thread::JoinHandle<()>>) -> anyhow::Result<()> {
         let (read, control) = (self.read.stop(), self.control.map(Server::stop));
         read.await?;
         if let Some(control) = control {
             control.await?;
         }
-        let ended = close(engine, opening).await;
+        let ended = close(projection, opening).await;
         self.admin.stop().await?;
         ended
     }
@@ -225,16 +223,10 @@ impl Servers {
 /// Begins to open the store, on a thread. Gives the result later.
 fn open(
     config: &ServeConfig,
-    engine: &Arc<Engine>,
+    projection: &Projection,
 ) -> (Result<OpeningResult, StoreError>, Option<thread::JoinHandle<()>>) {
-    let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());
-    let on_format_change = config.on_format_change;
-    let opening = on_a_thread("opening", move || {
-        if let Some(file) = from_snapshot {
-            import(&file, &engine)?;
-        }
-        engine.start(Some(on_format_change))
-    });
+    let (projection, opened) = (projection.clone(), config.clone());
+    let opening = on_a_thread("opening", move || projection.start(&opened));
     match opening {
         Ok((opened, thread)) => (Ok(opened), Some(thread)),
         Err(error) => (Err(StoreError::of_thread(&config.projection.data_dir, error)), None),
@@ -260,10 +252,10 @@ async fn until_failure(opened: Result<OpeningResult, StoreError>, failed: &Notif
 }
 
 /// Closes the store on a thread, and waits for that, and for the thread that opens it.
-async fn close(engine: Arc<Engine>, opening: Option<thread::JoinHandle<()>>) -> anyhow::Result<()> {
+async fn close(projection: Projection, opening: Option<thread::JoinHandle<()>>) -> anyhow::Result<()> {
     let opening = Mutex::new(opening);
     let close = Arc::new(move || {
-        let ended = engine.stop();
+        let ended = projection.stop();
         // It removes what it has not finished to make; that it panicked was logged before.
         let _ = opening.lock().take().map(thread::JoinHandle::join);
         ended
@@ -288,6 +280,16 @@ async fn second_signal() {
 /// Logs what runs, on what. The cluster is not known before a broker has answered.
 fn log_what_starts(config: &ServeConfig) {
     let ProjectionConfig { kafka, data_dir, group_id, .. } = &config.projection;
+    if let Some(views) = &config.from_views {
+        return tracing::info!(
+            version = VERSION,
+            commit = COMMIT,
+            data_dir = %data_dir.display(),
+            brokers = kafka.brokers,
+            views,
+            "optview starts as a replica of a topic of views"
+        );
+    }
     tracing::info!(
         version = VERSION,
         commit = COMMIT,
@@ -315,35 +317,6 @@ fn on_a_thread<T: Send + 'static>(
     Ok((ended, thread))
 }
 
-/// Makes the store, where there is none yet.
-fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let room = engine.config.disk_reserve;
-    let topics = &engine.config.kafka.topics;
-    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_| {
-        if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {
-        Some(summary) => tracing::info!(
-            file = %file.display(),
-            generation = summary.generation,
-            views = summary.views,
-            "the store has been made of a snapshot"
-        ),
-        None => tracing::info!(file = %file.display(), "there is a store already, so --from-snapshot is ignored"),
-    }
-    Ok(())
-}
-
-/// Begins to publish what readers see.
-fn publish(config: &ServeConfig, publication: Publication, engine: &Engine) -> anyhow::Result<PublisherThread> {
-    let topic = config.publication.topic().context("no topic of views is given")?;
-    let topic = KafkaViewsTopic::new(config.projection.kafka.clone(), topic, publication.stop_flag());
-    let settings = PublisherSettings::new(config.projection.sync_interval);
-    let publisher = Publisher::new(topic, publication.clone(), settings);
-    let thread = publication::start(publisher, publication, engine.status.clone());
-    Ok(thread.map_err(|error| StoreError::of_thread(&config.projection.data_dir, error))?)
-}
-
 /// Binds the socket for tools. Reads do without it, so a failure is only logged.
 fn control_socket(data_dir: &Path) -> Option<Socket> {
     match Socket::bind(data_dir) {
@@ -353,41 +326,6 @@ fn control_socket(data_dir: &Path) -> Option<Socket> {
             None
         }
     }
-}
-
-/// Answers tools with what the reads are answered from.
-fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
-    let engine = engine.clone();
-    tools::answer(move || match engine.reader.get() {
-        _ if engine.status.state() == State::Stopping => Err("it is about to end".to_owned()),
-        None => Err("it has not opened its store yet: its log says more".to_owned()),
-        Some(reader) => Ok(tools::ToolContext {
-            data_dir: engine.config.data_dir.clone(),
-            generation: Some(reader.status().report().generation),
-            topics: engine.config.kafka.topics.clone(),
-            bounds: {
-                let status = reader.status().clone();
-                Box::new(move || bounds(&status.report()))
-            },
-            reader: Ok(store::Reader::clone(&reader)),
-            kafka: Some(engine.config.kafka.clone()),
-            framing: engine.config.framing,
-            is_served: true,
-            engine: Some(engine.clone()),
-        }),
-    })
-}
-
-/// Returns the partitions' bounds that the brokers reported last.
-fn bounds(report: &Report) -> Option<TopicBounds> {
-    // Before the partitions have been found, nothing is known of any.
-    (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(partition_bounds).collect())
-}
-
-fn partition_bounds(held: &PartitionReport) -> Option<(NamedPartition, PartitionBounds)> {
-    let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
-    let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };
-    Some((NamedPartition::new(held.topic.clone(), held.partition), bounds))
 }
 
 async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

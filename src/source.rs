@@ -10,6 +10,7 @@ mod read_deadline;
 pub(crate) mod remedies;
 mod stop_reason;
 mod topic_names;
+pub mod views_feed;
 pub mod views_topic;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ mod letter_topic;
 mod missing_history;
 mod publication;
 mod rebuild;
+mod replica;
 mod report;
 mod standstill;
 mod state;
@@ -35,6 +36,7 @@ pub use letter_topic::LetterTopicReport;
 pub use missing_history::{MissingHistory, text as missing_history_text};
 pub use publication::PublicationReport;
 pub use rebuild::{RebuildCounts, RebuildReport};
+pub use replica::{ReplicaReport, UnreadableView};
 pub use report::{FrozenAt, PartitionReport, PartitionState, Report, ReportedPosition};
 pub use standstill::{StageStall, Standstill};
 pub use state::State;
@@ -217,6 +219,13 @@ impl Status {
         if report.state != State::Stopping {
             report.state = state;
         }
+    }
+
+    /// Sets the report of the topic of views that a replica is made of.
+    pub fn set_replica(&self, replica: ReplicaReport) {
+        let mut report = self.lock();
+        report.reads_from = "views";
+        report.replica = Some(replica);
     }
 
     /// Sets the cluster's state from another report.

@@ -5,6 +5,7 @@
 mod catalog;
 mod change_watch;
 mod checkpoint;
+mod content;
 mod database;
 mod dead_letters;
 mod diff;
@@ -50,7 +51,7 @@ pub use missing_history::{MissingHistoryLedger, accept_missing_history};
 pub use missing_jobs::is_missing_job;
 #[cfg(test)]
 pub use open_store::set_other_format;
-pub use open_store::{OpenStore, begin_beside, open, open_beside};
+pub use open_store::{OpenStore, begin_beside, begin_replica_beside, open, open_beside, open_replica};
 pub use panics::catch_sled_panic;
 pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
@@ -60,7 +61,7 @@ pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use view_changes::{
     IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ScopeChange, ViewChange, ViewChanges,
 };
-pub use writer::{PublishedUpTo, Writer};
+pub use writer::{PublishedUpTo, ReplicatedRecord, Writer};
 
 pub use crate::codec::stored_record::FORMAT;
 use keys::Trees;

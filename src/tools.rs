@@ -25,7 +25,7 @@ mod views;
 
 pub use context::{ToolContext, ToolOutcome};
 pub use dispatch::{ToolRequirements, perform};
-pub use host::answer;
+pub use host::{answer, refuse};
 pub use position::StorePosition;
 pub use position_request::ask_position;
 pub use tool::{Tool, run};

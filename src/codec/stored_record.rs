@@ -18,6 +18,7 @@
 //! So a version with another fold can show what this one has folded.
 
 mod filter;
+mod replica_record;
 mod response_fields;
 
 use std::ops::Range;
@@ -28,6 +29,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::view_json::{self, push_response};
 use crate::domain::{DeadLetter, FieldValue, Job, Optimization, View};
 pub use filter::Filter;
+pub use replica_record::{RecordOrigin, VIEWS_FORMAT, encode_replicated, origin_of};
 pub use response_fields::{StatusFields, project_id, without_results};
 
 /// The version of the layout of a record and of the store's own values, such as the checkpoint, which is their first byte. It
@@ -130,20 +132,26 @@ pub fn shows_the_same(one: &[u8], other: &[u8]) -> bool {
 
 /// Encodes an optimization into `out`, whose content is replaced.
 pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Result<(), CorruptValue> {
+    let objectives = optimization.created.as_ref().and_then(|created| created.value.objectives.as_deref());
+    encode_shown(View::of(optimization).as_ref(), objectives, out)?;
+    append(optimization, out, "optimization")
+}
+
+/// Encodes all that readers get of an optimization into `out`, whose content is replaced. What the record keeps beside follows it.
+fn encode_shown(view: Option<&View<'_>>, objectives: Option<&str>, out: &mut Vec<u8>) -> Result<(), CorruptValue> {
     out.clear();
     out.resize(HEAD_LEN, 0);
     let mut flags = 0;
     let (mut organization_len, mut response_len, mut null) = (0, 0, 0);
-    if let Some(view) = View::of(optimization) {
+    if let Some(view) = view {
         flags |= SHOWN_FLAG;
         organization_len = view.organization_id.len();
         out.extend_from_slice(view.organization_id.as_bytes());
         let start = out.len();
-        null = push_response(&view, out) - start;
+        null = push_response(view, out) - start;
         response_len = out.len() - start;
     }
     let etag = xxh3_64(&out[HEAD_LEN + organization_len..]);
-    let objectives = optimization.created.as_ref().and_then(|created| created.value.objectives.as_deref());
     if let Some(objectives) = objectives {
         flags |= OBJECTIVES_FLAG;
         out.extend_from_slice(objectives.as_bytes());
@@ -157,7 +165,7 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
         out[at..at + 4].copy_from_slice(&u32::try_from(len).map_err(too_long)?.to_le_bytes());
     }
     out[16..24].copy_from_slice(&etag.to_le_bytes());
-    append(optimization, out, "optimization")
+    Ok(())
 }
 
 /// Decodes an optimization.

@@ -32,6 +32,16 @@ pub fn response(view: &View<'_>) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Returns a view as lists show it: with its objectives.
+pub fn listed(view: &View<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let null = push_response(view, &mut out);
+    if let Some(objectives) = view.objectives {
+        out.splice(null..null + 4, objectives.bytes());
+    }
+    out
+}
+
 /// Returns the value of a field as JSON.
 pub fn value(value: FieldValue<'_>) -> String {
     let mut out = Vec::new();

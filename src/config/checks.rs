@@ -15,6 +15,7 @@ pub fn check(layers: &mut Layers<'_>) {
     check_history(layers);
     check_letters(layers);
     check_published_store(layers);
+    check_replica(layers);
     if layers.value("status") == Some(true) && layers.value("abort") == Some(true) {
         layers.mistake(&["status", "abort"], "are two things; give one of them");
     }
@@ -152,6 +153,41 @@ fn check_published_store(layers: &mut Layers<'_>) {
     if has_store == has_snapshot {
         let what = "one of them is what is published; give a data directory or a snapshot, and not both";
         layers.mistake(&["data_dir", "snapshot"], what);
+    }
+}
+
+/// Checks that whoever reads a topic of views is not asked to do anything with events, which it does not read.
+fn check_replica(layers: &mut Layers<'_>) {
+    const OF_EVENTS: [&str; 18] = [
+        "topic_optimizations",
+        "topic_jobs",
+        "topic_multistart_runs",
+        "framing",
+        "group_id",
+        "catch_up_sync_interval",
+        "memory_budget",
+        "orphan_retention",
+        "dead_letter_limit",
+        "dead_letters_max",
+        "dead_letters_max_bytes",
+        "dead_letter_topic",
+        "from_snapshot",
+        "on_format_change",
+        "publish_views",
+        "views_format",
+        "views_partitions",
+        "views_replication_factor",
+    ];
+    const FROM_VIEWS: &str = "from_views";
+    if layers.last(FROM_VIEWS).is_none() && !layers.is_refused(FROM_VIEWS) {
+        return;
+    }
+    for option in OF_EVENTS {
+        if layers.last(option).is_some() {
+            let what = "exclude each other: an instance that reads a topic of views reads, keeps and publishes nothing of events; give \
+                        one of them";
+            layers.mistake(&[FROM_VIEWS, option], what);
+        }
     }
 }
 

@@ -21,6 +21,10 @@ pub struct ServeConfig {
     /// Begin with this snapshot where --data-dir has no store yet; ignored where it has
     #[arg(long, value_name = "FILE", value_parser = values::file)]
     pub from_snapshot: Option<PathBuf>,
+    /// Make the store of this topic of views, which another instance publishes, and read no events: the same API, as old as the topic's
+    /// progress marks say
+    #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
+    pub from_views: Option<String>,
     /// The answer to a store that another version has folded in another format: serve its views as they are, and build those
     /// that take their place; or do not start
     #[arg(long, value_name = "rebuild|refuse", default_value = "rebuild", value_parser = on_format_change)]

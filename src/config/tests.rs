@@ -17,6 +17,7 @@ mod access;
 mod letters;
 mod option_values;
 mod readings;
+mod replica;
 mod warnings;
 
 /// A file of keys that tokens are verified with.

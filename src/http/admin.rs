@@ -89,6 +89,7 @@ fn why(admin: &Admin, request: &Request) -> HandlerResult {
     let path = request.uri().path().strip_suffix("/why");
     let id = path.and_then(optimizations::id_of).ok_or(NO_SUCH)?;
     let reader = open_reader(&admin.reader)?;
+    reader.check_events()?;
     let answer_state = reader.answer_state(&admin.status);
     let response = match explain(&reader, &id, &admin.topics)? {
         Some(explanation) => to_json(StatusCode::OK, &explanation),
@@ -100,6 +101,7 @@ fn why(admin: &Admin, request: &Request) -> HandlerResult {
 fn dead_letters(admin: &Admin, request: &Request) -> HandlerResult {
     let asked = page_request(request, &admin.topics)?;
     let reader = open_reader(&admin.reader)?;
+    reader.check_events()?;
     let page = page(&reader, &admin.topics, &asked, admin.shown().report().dead_letters)?;
     Ok(freshness::mark(to_json(StatusCode::OK, &page), reader.answer_state(&admin.status)))
 }

@@ -8,7 +8,7 @@ use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::json_response::{self, NO_DETAIL};
 use crate::store::StoreError;
@@ -51,6 +51,8 @@ pub enum HttpError {
         message: String,
         detail: Value,
     },
+    /// The error for what an instance that is made of a topic of views cannot answer, since that has nothing of the events.
+    NotOffered(&'static str),
     /// The error for a record that no view shows, where the client insists on it.
     NotApplied {
         message: String,
@@ -86,7 +88,9 @@ impl HttpError {
             | HttpError::NotApplied { message, .. } => message.clone(),
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
-            HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
+            HttpError::NotFound(message) | HttpError::Unauthorized(message) | HttpError::NotOffered(message) => {
+                (*message).to_owned()
+            }
             HttpError::TooLarge(message) => message.clone(),
             HttpError::Timeout(message) => (*message).to_owned(),
             HttpError::MethodNotAllowed(_) | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
@@ -101,6 +105,9 @@ impl From<StoreError> for HttpError {
         match error {
             // The store is sound; this version cannot decode the registers of another format.
             StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
+            StoreError::MadeOfViews { .. } => HttpError::NotOffered(
+                "this instance is made of a topic of views, which has nothing of the events: ask an instance that reads them",
+            ),
             StoreError::TooManyToSearch { .. } => HttpError::Invalid(vec![Mistake {
                 loc: ["query", "project_id"],
                 msg: error.to_string(),
@@ -148,6 +155,10 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::Unavailable { message, detail } => unavailable(message, detail),
         HttpError::TooLate { message, detail } => {
             json_response::error(StatusCode::GATEWAY_TIMEOUT, "NOT_READ_IN_TIME", message, detail)
+        }
+        HttpError::NotOffered(message) => {
+            let detail = json!({ "reads_from": "views" });
+            json_response::error(StatusCode::NOT_IMPLEMENTED, "NOT_OFFERED", message, detail)
         }
         HttpError::NotApplied { message, detail } => {
             json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail)

@@ -36,7 +36,7 @@ const BUCKETS_SECONDS: [f64; 18] = [
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The status codes that this server answers with.
-const STATUSES: [(StatusCode, &str); 11] = [
+const STATUSES: [(StatusCode, &str); 12] = [
     (StatusCode::OK, "200"),
     (StatusCode::NO_CONTENT, "204"),
     (StatusCode::NOT_MODIFIED, "304"),
@@ -45,6 +45,7 @@ const STATUSES: [(StatusCode, &str); 11] = [
     (StatusCode::METHOD_NOT_ALLOWED, "405"),
     (StatusCode::UNPROCESSABLE_ENTITY, "422"),
     (StatusCode::TOO_MANY_REQUESTS, "429"),
+    (StatusCode::NOT_IMPLEMENTED, "501"),
     (StatusCode::SERVICE_UNAVAILABLE, "503"),
     (StatusCode::GATEWAY_TIMEOUT, "504"),
     (StatusCode::INTERNAL_SERVER_ERROR, "500"),

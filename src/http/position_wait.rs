@@ -74,7 +74,14 @@ impl PositionWait {
         if caller.scope() == Scope::Nothing {
             return Ok(None);
         }
-        check_topics(&api.reader()?, &query)?;
+        let reader = api.reader()?;
+        check_topics(&reader, &query)?;
+        if query.strict && reader.is_made_of_views() {
+            return Err(HttpError::NotOffered(
+                "this instance is made of a topic of views, which does not say what has become of a record: ask without `strict`, or an \
+                 instance that reads the events",
+            ));
+        }
         let begun = Instant::now();
         Ok(Some(PositionWait {
             caller: identity(&caller, PeerAddress::of(request)),
@@ -87,8 +94,9 @@ impl PositionWait {
         }))
     }
 
-    /// Waits until readers see all that the request wants to be included. Returns what has become of it.
-    pub async fn outcome(mut self) -> Result<RecordOutcome, HttpError> {
+    /// Waits until readers see all that the request wants to be included. Returns what has become of it; `None` where that cannot be known,
+    /// since the views are made of a topic of views.
+    pub async fn outcome(mut self) -> Result<Option<RecordOutcome>, HttpError> {
         let (mut place, mut is_over) = (None, false);
         while !self.has_passed()? {
             if is_over {
@@ -105,6 +113,9 @@ impl PositionWait {
             is_over = timeout_at(self.until, look_again).await.is_err() || self.api.reader.changes().is_closed();
         }
         let reader = Reader::clone(&*self.api.reader()?);
+        if reader.is_made_of_views() {
+            return Ok(None);
+        }
         // The store is searched for parked records once, which takes its time.
         let PositionQuery { after, strict, .. } = self.query;
         let outcome = spawn_blocking(move || outcome_of(&reader, &after)).await;
@@ -112,7 +123,7 @@ impl PositionWait {
         if strict && outcome != RecordOutcome::Applied {
             return Err(not_applied(outcome));
         }
-        Ok(outcome)
+        Ok(Some(outcome))
     }
 
     fn place(&self) -> Result<WaitPlace, HttpError> {
@@ -144,9 +155,11 @@ fn rest_after(waited: Duration) -> Duration {
     (waited / 4).min(REST_MAX)
 }
 
-/// Adds the header with what has become of the records.
-pub fn mark(mut response: Response, outcome: RecordOutcome) -> Response {
-    response.headers_mut().insert(OUTCOME.clone(), HeaderValue::from_static(outcome.as_str()));
+/// Adds the header with what has become of the records, if that is known.
+pub fn mark(mut response: Response, outcome: Option<RecordOutcome>) -> Response {
+    if let Some(outcome) = outcome {
+        response.headers_mut().insert(OUTCOME.clone(), HeaderValue::from_static(outcome.as_str()));
+    }
     response
 }
 

@@ -26,6 +26,8 @@ pub fn transitions(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>)
     let path = request.uri().path().strip_suffix("/transitions");
     let id = path.and_then(id_of).ok_or(NO_SUCH)?;
     let reader = api.reader()?;
+    // Before anything is looked up, so that the answer is the same for every id.
+    reader.check_events()?;
     let (answer_state, position) = (reader.answer_state(&api.status), reader.visible_position());
     let response = match status_changes(&reader, &id, organization_id)? {
         Some(changes) => to_json(StatusCode::OK, &json!({ "transitions": changes })),

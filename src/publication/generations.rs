@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::codec::published_view::ViewsFormat;
 use crate::data_dir::{IoError, PublishedNote};
+use crate::domain::Timestamp;
 use crate::store::{Reader, TouchedViews};
 
 /// A handle of what is published, shared by those who change generations and the publisher.
@@ -22,6 +23,8 @@ struct PublicationShared {
     state: Mutex<PublicationState>,
     changed: Condvar,
     is_stopping: Arc<AtomicBool>,
+    /// The time at which everything that the topics held was read, and visible, in milliseconds since 1970; 0 if that is not known.
+    as_of_millis: AtomicI64,
 }
 
 #[derive(Default)]
@@ -58,6 +61,7 @@ impl Publication {
             state: Mutex::default(),
             changed: Condvar::new(),
             is_stopping: Arc::default(),
+            as_of_millis: AtomicI64::new(0),
         }))
     }
 
@@ -122,6 +126,19 @@ impl Publication {
     /// Returns the flag that is set once the publishing is to end.
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         self.0.is_stopping.clone()
+    }
+
+    /// Notes the age of the oldest record that has not been read, as of a time in milliseconds since 1970; `None` if it is not known.
+    pub fn note_lag(&self, now_millis: i64, lag: Option<Duration>) {
+        let millis = lag.map(|lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
+        let as_of = millis.map_or(0, |lag| now_millis.saturating_sub(lag).max(0));
+        self.0.as_of_millis.store(as_of, Ordering::Release);
+    }
+
+    /// Returns the time at which everything that the topics held is visible by now, RFC 3339; `None` if that is not known.
+    pub(super) fn as_of(&self) -> Option<String> {
+        let millis = Some(self.0.as_of_millis.load(Ordering::Acquire)).filter(|millis| *millis > 0)?;
+        Timestamp::from_millis(millis).map(|time| time.to_string())
     }
 
     /// The name of the topic.

@@ -27,9 +27,17 @@ pub struct GenerationProgress {
     pub strays: StrayKeys,
     /// The seal after which the generation is noted as published.
     pub note_after: Option<Seal>,
-    /// The seal after which a mark of this position is written.
-    pub mark_after: Option<(Seal, Arc<ReadPosition>)>,
+    /// The mark that is written once everything that it covers is on the topic.
+    pub next_to_mark: Option<SealedPosition>,
     pub next_mark: Option<Instant>,
+}
+
+/// A position with what has to be on the topic before a mark covers it.
+pub struct SealedPosition {
+    pub seal: Seal,
+    pub position: Arc<ReadPosition>,
+    /// The time at which everything that the topics held is before the position, RFC 3339; `None` if that is not known.
+    pub as_of: Option<String>,
 }
 
 /// The content of one transaction.
@@ -55,7 +63,7 @@ impl GenerationProgress {
             backlog: None,
             strays: StrayKeys::new(),
             note_after: None,
-            mark_after: None,
+            next_to_mark: None,
             next_mark: None,
         }
     }
@@ -72,7 +80,7 @@ impl GenerationProgress {
 
     /// Returns true if there is something to do, whether views change or not.
     pub fn has_work(&self) -> bool {
-        !self.is_noted || self.mark_after.is_some()
+        !self.is_noted || self.next_to_mark.is_some()
     }
 
     /// Returns the number of views that a comparison has found and that are not published yet.

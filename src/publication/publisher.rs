@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::fence::{Fence, OwnMarks};
 use super::generations::{Publication, PublishedGeneration};
 use super::local_error::local;
-use super::progress::{BATCH_VIEWS, Batch, GenerationProgress};
+use super::progress::{BATCH_VIEWS, Batch, GenerationProgress, SealedPosition};
 use super::reconciliation::Reconciliation;
-use super::records::{Mark, RecordForm};
+use super::records::{Mark, RecordForm, with_as_of};
 use super::stage::{PublisherSettings, Step};
 use super::topic_end::TopicEnd;
 use crate::data_dir::{self, PublishedNote};
@@ -143,7 +143,7 @@ impl<T: ViewsTopic> Publisher<T> {
         self.version += 1;
         self.own_marks = OwnMarks::after(end.version);
         let mark = Mark { positions: covered, version: self.version, written_at: data_dir::now() };
-        self.publish_mark(&mark, identity.partitions)?;
+        self.publish_mark(&mark, identity.partitions, None)?;
         self.identity = Some(identity.clone());
         tracing::info!(
             topic = self.publication.topic(),
@@ -333,25 +333,33 @@ impl<T: ViewsTopic> Publisher<T> {
         if !progress.is_noted || progress.next_mark.is_some_and(|next| now < next) {
             return Ok(());
         }
-        let Some((seal, position)) = &progress.mark_after else {
-            // What the position covers was noted before it was shown.
+        let Some(next) = &progress.next_to_mark else {
+            // The time first: what was read before it is before the position, which covers what was noted before it was shown.
+            let as_of = self.publication.as_of();
             let position = Arc::clone(&generation.reader.visible_position());
-            progress.mark_after = Some((generation.touched.seal(), position));
+            let seal = generation.touched.seal();
+            progress.next_to_mark = Some(SealedPosition { seal, position, as_of });
             return Ok(());
         };
-        if generation.touched.holds(*seal) {
-            let mark = Mark::new(position, self.version, data_dir::now());
-            self.publish_mark(&mark, partitions)?;
+        if generation.touched.holds(next.seal) {
+            let mark = Mark::new(&next.position, self.version, data_dir::now());
+            let as_of = next.as_of.clone();
+            self.publish_mark(&mark, partitions, as_of.as_deref())?;
             let progress = progress_of(&mut self.progress);
-            (progress.mark_after, progress.next_mark) = (None, Some(now + self.settings.mark_interval));
+            (progress.next_to_mark, progress.next_mark) = (None, Some(now + self.settings.mark_interval));
             self.marked = Some(Arc::new(mark));
         }
         Ok(())
     }
 
-    fn publish_mark(&mut self, mark: &Mark, partitions: i32) -> Result<(), ViewsTopicError> {
+    /// Writes a mark. `as_of` is the time at which everything that the topics held is in the views, if that is known.
+    fn publish_mark(&mut self, mark: &Mark, partitions: i32, as_of: Option<&str>) -> Result<(), ViewsTopicError> {
         self.own_marks.note_written(mark);
-        self.topic.publish(&mark.records(partitions, &self.id))?;
+        let records = mark.records(partitions, &self.id);
+        self.topic.publish(&match as_of {
+            Some(as_of) => with_as_of(records, as_of),
+            None => records,
+        })?;
         self.own_marks.note_committed();
         Ok(())
     }

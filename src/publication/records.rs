@@ -21,6 +21,7 @@ const POSITION_HEADER: &str = "optview-position";
 const PUBLISHER_HEADER: &str = "optview-publisher";
 /// The header of records whose key has the character U+0000. Databases whose texts cannot have it set them aside by this header.
 const NUL_ID_HEADER: &str = "optview-nul-id";
+const AS_OF_HEADER: &str = "optview-as-of";
 
 /// The form that the records of one transaction have in common.
 pub struct RecordForm {
@@ -101,6 +102,14 @@ impl Mark {
     }
 }
 
+/// Adds to the records of a mark the time at which everything that the topics held is in the views, RFC 3339.
+pub fn with_as_of(mut records: Vec<ViewsRecord>, as_of: &str) -> Vec<ViewsRecord> {
+    for record in &mut records {
+        record.headers.push((AS_OF_HEADER, Bytes::copy_from_slice(as_of.as_bytes())));
+    }
+    records
+}
+
 /// Returns true if a record is no view.
 pub fn is_mark(record: &FoundRecord<'_>) -> bool {
     record.header(RECORD_HEADER).is_some()
@@ -119,6 +128,12 @@ pub fn position_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
 /// Returns the id of the publisher that wrote a mark.
 pub fn publisher_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
     record.header(PUBLISHER_HEADER)
+}
+
+/// Returns the time of a mark at which everything that the topics held is in the views, RFC 3339. A mark without it covers positions
+/// alone: nothing is known of what the topics held beyond them.
+pub fn as_of<'a>(record: &'a FoundRecord<'_>) -> Option<&'a str> {
+    record.header(AS_OF_HEADER)
 }
 
 #[cfg(test)]

@@ -55,6 +55,13 @@ impl Reporter {
         Reporter { publication, status, facts: Arc::default() }
     }
 
+    /// Notes how old the views are at a time, in milliseconds since 1970, for the marks.
+    pub fn note_lag(&self, now: i64) {
+        // Rounded up, so that nothing counts as read that was not.
+        let lag = self.status.answer_state().lag_micros;
+        self.publication.note_lag(now, lag.map(|micros| Duration::from_millis(micros.div_ceil(1_000))));
+    }
+
     /// Changes what is noted of the publisher.
     pub fn note(&self, change: impl FnOnce(&mut PublisherFacts)) {
         change(&mut self.facts.lock());

@@ -93,6 +93,7 @@ impl<T: ViewsTopic> Runner<T> {
 
     fn run(mut self) {
         while !self.publication.is_stopping() {
+            self.reporter.note_lag(Utc::now().timestamp_millis());
             let step = match self.is_fenced {
                 true => Ok(Step::Rest(REPORT_EVERY)),
                 false => self.publisher.step(Instant::now()),

@@ -25,6 +25,7 @@ mod queue;
 mod renewal;
 pub(crate) mod settings;
 pub mod topic_settings;
+pub mod views_feed;
 pub mod views_producer;
 pub mod views_topic;
 mod wake_flag;

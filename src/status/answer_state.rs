@@ -84,7 +84,7 @@ impl AnswerStateCell {
         let was_live =
             if report.state == State::Live { WAS_LIVE } else { self.packed.load(Ordering::Acquire) & WAS_LIVE };
         let stale_from = report.stale_from.map_or(0, |from| micros(from) + 1);
-        self.lag.store(Arc::new(LagSource::of(&report.partitions)));
+        self.lag.store(Arc::new(LagSource::of_report(report)));
         self.packed.store(stale_from << STALE_FROM_SHIFT | was_live | report.state as u64, Ordering::Release);
     }
 }
@@ -103,6 +103,13 @@ struct LagSource {
 }
 
 impl LagSource {
+    fn of_report(report: &Report) -> LagSource {
+        match &report.replica {
+            Some(replica) => LagSource { behind: Some(replica.as_of_instant), ..LagSource::default() },
+            None => LagSource::of(&report.partitions),
+        }
+    }
+
     fn of(partitions: &[PartitionReport]) -> LagSource {
         let mut lag = LagSource::default();
         for PartitionReport { lag_records, state, freshness, .. } in partitions {

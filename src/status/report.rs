@@ -12,6 +12,7 @@ use super::letter_topic::LetterTopicReport;
 use super::missing_history::{self, MissingHistory};
 use super::publication::PublicationReport;
 use super::rebuild::{RebuildCounts, RebuildReport};
+use super::replica::ReplicaReport;
 use super::standstill::StageStall;
 use super::state::State;
 use super::topics::TopicReport;
@@ -93,6 +94,8 @@ pub struct Report {
     pub commit: Option<&'static str>,
     /// The state of the projector as a whole.
     pub state: State,
+    /// `events` if the views are made of the topics of events, and `views` if of a topic of views.
+    pub reads_from: &'static str,
     /// The number of the generation that the report is about, which is the live one in `/status`.
     pub generation: u64,
     /// Number of optimizations that readers may see.
@@ -140,6 +143,8 @@ pub struct Report {
     pub credentials: Vec<CredentialsReport>,
     /// The publishing of views; `null` if no topic is given.
     pub publication: Option<PublicationReport>,
+    /// The topic of views that the views are made of; `null` if they are made of events.
+    pub replica: Option<ReplicaReport>,
     /// The partitions that are known, read or not; empty until the source has found one.
     pub partitions: Vec<PartitionReport>,
 }
@@ -151,6 +156,7 @@ impl Report {
             version: VERSION,
             commit: COMMIT,
             state: State::Starting,
+            reads_from: "events",
             generation,
             views: 0,
             dead_letters: 0,
@@ -172,6 +178,7 @@ impl Report {
             topics: Vec::new(),
             credentials: Vec::new(),
             publication: None,
+            replica: None,
             partitions: Vec::new(),
         }
     }
@@ -185,9 +192,13 @@ impl Report {
         let is_any = !self.partitions.is_empty();
         self.lag_records =
             self.partitions.iter().map(|partition| partition.lag_records).sum::<Option<i64>>().filter(|_| is_any);
-        self.lag_seconds = (self.partitions.iter())
-            .try_fold(0.0, |lag: f64, partition| Some(lag.max(partition.lag_seconds?)))
-            .filter(|_| is_any);
+        self.lag_seconds = match &self.replica {
+            // However little is unread of the topic of views, they are as old as their publisher says.
+            Some(replica) => replica.as_of_instant.map(|as_of| seconds(now, as_of)),
+            None => (self.partitions.iter())
+                .try_fold(0.0, |lag: f64, partition| Some(lag.max(partition.lag_seconds?)))
+                .filter(|_| is_any),
+        };
         let state = self.state_at(now);
         if state != self.state && self.last_error.is_none() {
             self.last_error = Some(format!(

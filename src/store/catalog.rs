@@ -38,7 +38,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::view_changes::ListScope;
 use crate::domain::name_key;
-use crate::domain::{Optimization, Status, StatusSet, Timestamp, view};
+use crate::domain::{Optimization, Status, StatusSet, Timestamp, View, view};
 use facets::{Facet, FacetFilter, Kinds};
 use maps::{Map, index};
 use names::Names;
@@ -84,6 +84,21 @@ impl Entry<'_> {
         });
         let jobs = optimization.links().iter().map(|link| job_hash(&link.job_id)).collect();
         Entry { number, id: &optimization.id, listed, jobs }
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Makes the entry of an optimization of which only the view is known; `None` for one that readers do not see.
+    pub fn of_view(id: &'a str, view: Option<&View<'a>>, number: u32) -> Entry<'a> {
+        let listed = view.map(|view| ListEntry {
+            organization_id: view.organization_id,
+            project_id: view.project_id,
+            kind: view.kind,
+            status: view.status,
+            created_at: view.created_at,
+            name: view.name.map(name_key::beginning),
+        });
+        Entry { number, id, listed, jobs: SmallVec::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::keys::KNOWN_LAYOUTS;
-use crate::codec::stored_record::{CorruptValue, FORMAT};
+use crate::codec::stored_record::{CorruptValue, FORMAT, VIEWS_FORMAT};
 use crate::data_dir::{DataDirError, IoError, os_errors};
 
 /// An error of an open store.
@@ -41,6 +41,27 @@ pub enum StoreError {
         count: u64,
         /// The most views that are looked at.
         most: u64,
+    },
+    /// The generation is made of a topic of views, so that it has no registers.
+    #[error(
+        "{path} is made of a topic of views (`optview serve --from-views`): it has the views, and nothing of the events that they are \
+         made of. Serve it with --from-views, or give another --data-dir; what needs the events can be asked of an instance that \
+         reads them",
+        path = path.display()
+    )]
+    MadeOfViews {
+        /// The directory of the generation.
+        path: PathBuf,
+    },
+    /// The generation is made of events, which a topic of views cannot continue.
+    #[error(
+        "{path} is made of events, and not of a topic of views: serve it without --from-views, or give another --data-dir, where \
+         the store is made of the topic",
+        path = path.display()
+    )]
+    MadeOfEvents {
+        /// The directory of the generation.
+        path: PathBuf,
     },
     /// Another version has folded the generation, and this one cannot decode its registers.
     #[error(
@@ -100,7 +121,18 @@ impl StoreError {
             | StoreError::WriterEnded(_)
             | StoreError::Panicked { .. }
             | StoreError::TooManyToSearch { .. }
+            | StoreError::MadeOfViews { .. }
+            | StoreError::MadeOfEvents { .. }
             | StoreError::OtherFormat { .. } => false,
+        }
+    }
+
+    /// Makes the error of a generation whose records this version cannot decode.
+    pub(super) fn of_format(path: &Path, found: u8) -> StoreError {
+        let path = path.to_owned();
+        match found {
+            VIEWS_FORMAT => StoreError::MadeOfViews { path },
+            found => StoreError::OtherFormat { path, found },
         }
     }
 

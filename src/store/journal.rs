@@ -8,7 +8,6 @@ use sled::IVec;
 
 use super::catalog::{Catalog, CatalogLoader, Entry, chunk, from_records};
 use super::{StoreError, Trees};
-use crate::codec::stored_record::FORMAT;
 
 /// Number of entries that are put into the catalog before others that wait for its lock get a turn. They take well below a
 /// millisecond.
@@ -43,11 +42,12 @@ impl Journal {
         Ok(Some((journal, loader.finish())))
     }
 
-    /// Makes the catalog again from the records, and writes it in place of all chunks. `sync` brings what was inserted before it to
+    /// Makes the catalog again from the records, which have this fold format, and writes it in place of all chunks. `sync` brings what was inserted before it to
     /// the disk: all new chunks are there before the first old one is removed. So a crash leaves chunks of another version until
     /// the new ones are complete, and the next start makes the catalog again.
     pub fn rebuild(
         trees: &Trees,
+        format: u8,
         sync: impl Fn() -> Result<(), StoreError>,
     ) -> Result<(Journal, Catalog), StoreError> {
         let old = trees.catalog.iter().keys().collect::<Result<Vec<IVec>, _>>()?;
@@ -55,7 +55,7 @@ impl Journal {
         let mut journal = Journal { next, ..Journal::default() };
         let mut loader = CatalogLoader::default();
         let mut unsynced = 0;
-        from_records::each_batch(trees, FORMAT, |entries| {
+        from_records::each_batch(trees, format, |entries| {
             for (number, entries) in journal.write(trees, entries)? {
                 entries.iter().for_each(|entry| loader.put(entry, number));
             }
@@ -177,7 +177,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::codec::stored_record;
+    use crate::codec::stored_record::{self, FORMAT};
     use crate::domain::Optimization;
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         }
         assert!(Journal::load(&trees).unwrap().is_none(), "the chunks are another version's");
         let synced = Cell::new(0);
-        let (journal, catalog) = Journal::rebuild(&trees, || {
+        let (journal, catalog) = Journal::rebuild(&trees, FORMAT, || {
             assert!(old.clone().all(|number| trees.catalog.contains_key(number.to_be_bytes()).unwrap()));
             synced.set(trees.catalog.len() - 5);
             Ok(())

@@ -61,6 +61,9 @@ const META: &[u8] = b"meta";
 /// Key in `meta` of the generation's layout and of its fold format. A database without it was emptied by damage: a new one gets it first.
 pub const MARKER: &[u8] = b"format";
 
+/// Key in `meta` of the note of the replica that the generation belongs to: how far it has read its topic of views.
+pub const REPLICA: &[u8] = b"replica";
+
 /// Key in `meta` of the checkpoint: the next offset to read of each partition.
 pub const CHECKPOINT: &[u8] = b"checkpoint";
 

@@ -143,7 +143,7 @@ pub fn accept_missing_history(data_dir: &Path) -> Result<(u64, Vec<MissingHistor
     let path = data_dir::directory(data_dir, generation);
     let accepted = with_database(&path, CACHE_BYTES, |db, format| {
         if format != FORMAT {
-            return Err(StoreError::OtherFormat { path: path.clone(), found: format }.into());
+            return Err(StoreError::of_format(&path, format).into());
         }
         Ok(MissingHistoryLedger::open(&Trees::open(db)?, &path)?.accept()?)
     })?;

@@ -6,11 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::content::StoreContent;
 use super::database::{open_database, with_database};
 #[cfg(test)]
 use super::keys::{LAYOUT, MARKER, Trees};
-use super::{OpenError, StoreError, Writer, writer};
-use crate::codec::stored_record::FORMAT;
+use super::{OpenError, Writer, writer};
 use crate::data_dir::{self, GenerationManifest, IoError};
 
 /// An open store.
@@ -28,8 +28,20 @@ pub struct OpenStore {
 /// Opens the live generation of `data_dir`, or begins one. `cache_bytes` is what sled keeps in memory.
 ///
 /// # Errors
-/// [`StoreError::OtherFormat`] where [`open_existing`](super::open_existing) can read it, and nobody can write it.
+/// [`StoreError::OtherFormat`](super::StoreError::OtherFormat) where [`open_existing`](super::open_existing) can read it, and nobody can write it.
 pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    open_content(data_dir, cache_bytes, StoreContent::Events)
+}
+
+/// Opens the live generation of a data directory that is made of a topic of views, or begins one, as [`open`] does.
+///
+/// # Errors
+/// [`StoreError::MadeOfEvents`](super::StoreError::MadeOfEvents) if the generation is made of events.
+pub fn open_replica(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    open_content(data_dir, cache_bytes, StoreContent::Views)
+}
+
+fn open_content(data_dir: &Path, cache_bytes: u64, content: StoreContent) -> Result<OpenStore, OpenError> {
     data_dir::prepare(data_dir)?;
     let Some(current) = data_dir::current(data_dir)? else {
         let next = data_dir::next_number(data_dir)?;
@@ -43,10 +55,10 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
         if let Some(why) = &why {
             tracing::error!("{why}; meanwhile a new one is built from Kafka");
         }
-        return begin_current(data_dir, next, cache_bytes, why);
+        return begin_current(data_dir, next, cache_bytes, content, why);
     };
     let path = data_dir::directory(data_dir, current);
-    let damage = match open_generation(&path, cache_bytes) {
+    let damage = match open_generation(&path, cache_bytes, content) {
         Ok(writer) => return Ok(OpenStore { writer, generation: current, moved_aside: None, path }),
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(error),
@@ -56,13 +68,13 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, OpenError> {
         why = format!("{why}; it was moved to {}", aside.display());
     }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
-    begin_current(data_dir, data_dir::next_number(data_dir)?.max(current + 1), cache_bytes, Some(why))
+    begin_current(data_dir, data_dir::next_number(data_dir)?.max(current + 1), cache_bytes, content, Some(why))
 }
 
 /// Opens a generation that need not be the live one. One that is damaged stays as it is.
 pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<OpenStore, OpenError> {
     let path = data_dir::directory(data_dir, generation);
-    let writer = open_generation(&path, cache_bytes)?;
+    let writer = open_generation(&path, cache_bytes, StoreContent::Events)?;
     Ok(OpenStore { writer, generation, moved_aside: None, path })
 }
 
@@ -70,34 +82,53 @@ fn begin_current(
     data_dir: &Path,
     number: u64,
     cache_bytes: u64,
+    content: StoreContent,
     moved_aside: Option<String>,
 ) -> Result<OpenStore, OpenError> {
-    let opened = begin_beside(data_dir, number, cache_bytes)?;
+    let opened = begin_content(data_dir, number, cache_bytes, content)?;
     data_dir::make_current(data_dir, number)?;
     Ok(OpenStore { moved_aside, ..opened })
 }
 
 /// A new generation beside the live one, which stays that until [`data_dir::make_current`].
 pub fn begin_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    begin_content(data_dir, number, cache_bytes, StoreContent::Events)
+}
+
+/// A new generation that is to be made of a topic of views, beside the live one, as [`begin_beside`] makes it.
+///
+/// # Errors
+/// The generation cannot be made.
+pub fn begin_replica_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<OpenStore, OpenError> {
+    begin_content(data_dir, number, cache_bytes, StoreContent::Views)
+}
+
+fn begin_content(
+    data_dir: &Path,
+    number: u64,
+    cache_bytes: u64,
+    content: StoreContent,
+) -> Result<OpenStore, OpenError> {
     let path = data_dir::directory(data_dir, number);
     fs::create_dir_all(&path).map_err(IoError::of("create", &path))?;
     let db = open_database(&path, cache_bytes)?;
     let file = path.join("db");
-    writer::mark(&db, &file)?;
-    GenerationManifest::begun().write(&path);
-    let writer = Writer::new(&db, &path)?;
+    writer::mark(&db, &file, content)?;
+    GenerationManifest { format: Some(content.format()), ..GenerationManifest::begun() }.write(&path);
+    let writer = Writer::new(&db, &path, content)?;
     data_dir::sync_files(&path)?;
     Ok(OpenStore { writer, generation: number, moved_aside: None, path })
 }
 
-fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, OpenError> {
+fn open_generation(path: &Path, cache_bytes: u64, content: StoreContent) -> Result<Writer, OpenError> {
     with_database(path, cache_bytes, |db, format| {
-        if format != FORMAT {
-            return Err(StoreError::OtherFormat { path: path.to_owned(), found: format }.into());
+        if let Some(refusal) = content.refusal(path, format) {
+            return Err(refusal.into());
         }
-        writer::mark(db, &path.join("db"))?;
-        GenerationManifest::load(path)?.opened().write(path);
-        Ok(Writer::new(db, path)?)
+        writer::mark(db, &path.join("db"), content)?;
+        let manifest = GenerationManifest::load(path)?.opened();
+        GenerationManifest { format: Some(content.format()), ..manifest }.write(path);
+        Ok(Writer::new(db, path, content)?)
     })
 }
 

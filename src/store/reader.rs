@@ -16,7 +16,7 @@ use sled::IVec;
 
 use super::catalog::{Catalog, Ids, NameOrders, StatusCount};
 use super::checkpoint::{self, Checkpoint};
-use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
+use super::keys::{CLUSTER, ORIGINS, REPLICA, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::list_query::Cursor;
 use super::progress::WriterProgress;
 use super::{StoreError, ViewChanges, pieces};
@@ -57,10 +57,10 @@ pub struct StoredRecord {
     pub response: Option<Response>,
 }
 
-/// A generation that nobody writes to.
+/// A generation in which nobody can fold on: it is frozen, or made of a topic of views.
 pub struct FrozenGeneration {
     pub path: PathBuf,
-    /// The fold format.
+    /// The fold format; [`VIEWS_FORMAT`](stored_record::VIEWS_FORMAT) if it is made of a topic of views.
     pub format: u8,
 }
 
@@ -73,7 +73,7 @@ pub struct Reader {
     pub(super) ids: Arc<Ids>,
     pub(super) name_orders: Arc<NameOrders>,
     pub(super) progress: Arc<WriterProgress>,
-    /// Set if the generation is frozen.
+    /// Set if nobody can fold on in the generation.
     pub(super) frozen: Option<Arc<FrozenGeneration>>,
 }
 
@@ -197,6 +197,14 @@ impl Reader {
     /// The errors of [`Reader::stored_record`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
         Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored_record::decode(&bytes, "cluster's id")).transpose()?)
+    }
+
+    /// Returns the note that the replica has left of how far it is, as it wrote it; `None` if it has written none.
+    ///
+    /// # Errors
+    /// The errors of [`Reader::stored_record`].
+    pub fn replica_note(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(pieces::get(&self.trees, &self.trees.meta, REPLICA)?.map(|note| note.to_vec()))
     }
 
     /// Returns the number of dead letters in a range of offsets of a partition.

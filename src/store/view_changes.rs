@@ -13,7 +13,6 @@ mod signal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::Optimization;
 pub use id_watches::IdWatch;
 use id_watches::IdWatches;
 use log::ChangeLog;
@@ -54,18 +53,14 @@ impl ViewChanges {
         self.0.log.is_on()
     }
 
-    /// Wakes those who watch these views, which readers see now. `scopes` has the lists that each change concerns; `None` if the log was
+    /// Wakes those who watch the views with these ids, which readers see now. `scopes` has the lists that each change concerns; `None` if the log was
     /// off before they were written.
-    pub fn note<'a>(
-        &self,
-        written: impl Iterator<Item = &'a Arc<Optimization>> + Clone,
-        scopes: Option<Vec<ScopeChange>>,
-    ) {
-        self.0.ids.note(written.clone().map(|optimization| &*optimization.id));
+    pub fn note<'a>(&self, written: impl Iterator<Item = &'a Arc<str>> + Clone, scopes: Option<Vec<ScopeChange>>) {
+        self.0.ids.note(written.clone().map(|id| &**id));
         match scopes {
             Some(scopes) => {
                 let changes = written.zip(scopes);
-                self.0.log.note(changes.map(|(changed, scopes)| ViewChange { id: changed.id.clone(), scopes }));
+                self.0.log.note(changes.map(|(id, scopes)| ViewChange { id: id.clone(), scopes }));
             }
             // Somebody has begun to follow meanwhile, and may have read a list without these.
             None if self.0.log.is_on() => self.0.log.reset(),

@@ -6,12 +6,16 @@
 //! it has been synced.
 
 mod backlog;
+mod catalog_rebuild;
 mod encoder;
 mod letter_commands;
 mod letter_shelf;
 mod notes;
+mod part_writing;
 mod places;
 mod publisher_notes;
+mod replicated_part;
+mod replicated_views;
 mod sync_thread;
 #[cfg(test)]
 mod tests;
@@ -23,31 +27,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use sled::{Db, Tree};
 
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
+use super::content::StoreContent;
 use super::journal::Journal;
 use super::keys::Trees;
 use super::progress::WriterProgress;
+use super::reader::FrozenGeneration;
 use super::view_changes::ScopeChange;
 use super::{MissingHistoryLedger, Reader, StoreError, pieces};
 use crate::codec::stored_record;
 use crate::data_dir::{self, CloseRecord, IoError};
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization, ReadPosition};
-use crate::pulse::{Pulse, Stage};
+use crate::pulse::Pulse;
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
+use catalog_rebuild::rebuild_catalog;
 use encoder::{numbered, put_optimizations};
 use letter_shelf::{LetterCommand, LetterShelf};
 use places::ReservedPlaces;
 pub use publisher_notes::PublishedUpTo;
 use publisher_notes::PublishingNotes;
+use replicated_part::ReplicatedPart;
+pub use replicated_part::ReplicatedRecord;
 pub(super) use sync_thread::mark;
-use sync_thread::{SyncRequest, SyncThread, sync};
+use sync_thread::{SyncRequest, SyncThread};
 
 /// Number of parts of commits that may wait: enough to keep both threads busy, few enough to bound memory.
 const PARTS_AHEAD: usize = 16;
@@ -61,6 +69,10 @@ enum WriterCommand {
     Position(Arc<ReadPosition>),
     /// All that was read before the opening has been handed over again.
     Recovered,
+    /// Views as a replica has read them.
+    Views(ReplicatedPart),
+    /// The replica's note of how far it is.
+    Replica(Vec<u8>),
     DeadLetters(LetterCommand),
 }
 
@@ -78,6 +90,8 @@ pub struct Writer {
     checkpoint: Checkpoint,
     /// The generation's directory.
     directory: PathBuf,
+    /// The content of the generation.
+    content: StoreContent,
     /// The identity of the database's file at the opening.
     pub file: FileIdentity,
     /// Hashes of the ids under which a job's state is or was parked.
@@ -87,12 +101,12 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writer of an open database, which lies in `directory`, and reads the catalog.
-    pub(super) fn new(db: &Db, directory: &Path) -> Result<Writer, StoreError> {
+    pub(super) fn new(db: &Db, directory: &Path, content: StoreContent) -> Result<Writer, StoreError> {
         let (file, directory) = (&directory.join("db"), directory.to_owned());
         let trees = Trees::open(db)?;
         let (journal, catalog) = match Journal::load(&trees)? {
             Some(loaded) => loaded,
-            None => rebuild_catalog(db, file, &trees)?,
+            None => rebuild_catalog(db, file, &trees, content)?,
         };
         let checkpoint = checkpoint::read(&trees)?;
         let mut parked = HashSet::new();
@@ -142,13 +156,17 @@ impl Writer {
             checkpoint,
             file: FileIdentity::of(file).map_err(IoError::of("look at", file))?,
             directory,
+            content,
             parked,
         })
     }
 
     /// Returns a reader of the same store.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.trees.clone(), self.catalog.clone(), self.progress.clone())
+        let reader = Reader::new(self.trees.clone(), self.catalog.clone(), self.progress.clone());
+        let frozen = (self.content == StoreContent::Views)
+            .then(|| Arc::new(FrozenGeneration { path: self.directory.clone(), format: self.content.format() }));
+        Reader { frozen, ..reader }
     }
 
     /// Returns the pulse of the projector that writes here, in which the store has two stages.
@@ -255,17 +273,6 @@ impl Writer {
     }
 }
 
-/// Makes the catalog of an open database again from its records, because another version wrote it.
-fn rebuild_catalog(db: &Db, file: &Path, trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
-    let begin = Instant::now();
-    let opened = File::open(file).map_err(IoError::of("open", file))?;
-    tracing::info!("another version wrote the catalog of this store: it is made again from the records");
-    let (journal, catalog) = Journal::rebuild(trees, || sync(db, &opened))?;
-    let seconds = begin.elapsed().as_secs_f32();
-    tracing::info!(optimizations = catalog.len(), seconds, "the catalog has been made again from the records");
-    Ok((journal, catalog))
-}
-
 fn panicked() -> StoreError {
     StoreError::WriterEnded("it panicked; the log says where".to_owned())
 }
@@ -302,23 +309,19 @@ impl WriterThread {
             for order in orders {
                 match order {
                     WriterCommand::Commit(part) => {
-                        let _beat = self.progress.pulse.begin(Stage::Store);
-                        if self.backlog.needs_sync() {
-                            // A syncing thread that has ended has noted the reason.
-                            drop(notes.send(SyncRequest::Nothing));
-                        }
-                        if !self.backlog.wait_for_disk() {
+                        let bytes = part.bytes;
+                        if !self.write_part(bytes, &notes, |writer| writer.commit(part)) {
                             return;
                         }
-                        self.progress.begin_part();
+                    }
+                    WriterCommand::Views(part) => {
                         let bytes = part.bytes;
-                        let ended = self.commit(part);
-                        self.progress.end_part();
-                        match ended {
-                            Ok(written) => self.backlog.leave(bytes, written),
-                            Err(error) => return self.progress.failure.note(error),
+                        if !self.write_part(bytes, &notes, |writer| writer.put_views(part)) {
+                            return;
                         }
                     }
+                    // A syncing thread that has ended has noted the reason.
+                    WriterCommand::Replica(note) => drop(notes.send(SyncRequest::Replica(note))),
                     WriterCommand::Checkpoint(checkpoint) => match self.publishing.seal(&self.progress) {
                         // A syncing thread that has ended has noted the reason.
                         Ok(seal) => drop(notes.send(SyncRequest::Checkpoint(checkpoint, seal))),
@@ -381,7 +384,7 @@ impl WriterThread {
                 let after = numbered.iter().map(|(number, _)| catalog.scope_of(*number));
                 before.into_iter().zip(after).map(|(before, after)| ScopeChange { before, after }).collect()
             });
-            watchers.note(numbered.iter().map(|(_, optimization)| optimization), scopes);
+            watchers.note(numbered.iter().map(|(_, optimization)| &optimization.id), scopes);
         }
         for (id, job) in &commit.jobs {
             if job.is_none() {

@@ -22,6 +22,14 @@ pub(super) enum ToolMessage {
     NotYet(String),
 }
 
+/// Returns a handler of the control socket for a process with a store that no tool works on, and that says why.
+pub fn refuse(why: String) -> control::RequestHandler {
+    Arc::new(move |_, send_line| {
+        // The client may be gone.
+        let _ = serde_json::to_vec(&ToolMessage::Failed(why.clone())).map(send_line);
+    })
+}
+
 /// Returns the handler of the control socket. `access` returns the store as it is at the moment, or the reason for which there is
 /// none yet.
 pub fn answer(

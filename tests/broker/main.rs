@@ -52,6 +52,7 @@ mod python_client;
 mod rebuild;
 mod recording;
 mod recreated_topic;
+mod replica;
 mod rig;
 mod rights;
 mod server;
@@ -116,6 +117,7 @@ const TESTS: &[&[Test]] = &[
     rebuild::loss::TESTS,
     format::TESTS,
     publication::TESTS,
+    replica::TESTS,
     cluster_id::TESTS,
     health::TESTS,
     rights::TESTS,

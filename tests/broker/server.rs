@@ -2,6 +2,7 @@
 //! client, killed, or stopped.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -57,6 +58,15 @@ pub struct Report {
     pub kafka: Option<Kafka>,
     pub partitions: Vec<Partition>,
     pub publication: Option<Publication>,
+    pub replica: Option<Replica>,
+    pub lag_seconds: Option<f64>,
+}
+
+/// The topic of views that a replica reads, in `/status`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Replica {
+    pub marked_positions: Option<BTreeMap<String, i64>>,
+    pub unreadable_views: u64,
 }
 
 /// The publishing of views in `/status`.
@@ -66,6 +76,7 @@ pub struct Publication {
     pub unpublished: u64,
     pub published: u64,
     pub holds_checkpoints: bool,
+    pub marked_positions: Option<BTreeMap<String, i64>>,
     pub error: Option<String>,
 }
 
@@ -120,6 +131,21 @@ impl Report {
 impl Server {
     /// Starts the server with the rig's broker, topics and directory, and a short sync interval, so that checkpoints come soon.
     pub fn start(rig: &Rig, arguments: &[&str]) -> Server {
+        Server::start_changed(rig, arguments, |_| {})
+    }
+
+    /// Starts a replica of a topic of views, with a directory of its own in the rig's.
+    pub fn start_replica(rig: &Rig, topic: &str, directory: &str) -> Server {
+        Server::start_changed(rig, &["--from-views", topic], |command| {
+            for option in ["TOPIC_OPTIMIZATIONS", "TOPIC_JOBS", "TOPIC_MULTISTART_RUNS", "CATCH_UP_SYNC_INTERVAL"]
+            {
+                command.env_remove(format!("OPTVIEW_{option}"));
+            }
+            command.env("OPTVIEW_DATA_DIR", rig.directory.path().join(directory));
+        })
+    }
+
+    fn start_changed(rig: &Rig, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Server {
         let number = fs::read_dir(rig.directory.path()).expect("the rig's directory").count();
         let log = rig.directory.path().join(format!("serve-{number}.log"));
         let mut command = rig.optview(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
@@ -133,6 +159,7 @@ impl Server {
             .env("OPTVIEW_CATCH_UP_SYNC_INTERVAL", "100ms")
             .stdout(File::create(log.with_extension("stdout")).expect("a file for its output"))
             .stderr(File::create(&log).expect("a file for its log"));
+        change(&mut command);
         let child = command.spawn().expect("a program to start");
         // A client that waits for ever would never fail with a message.
         let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);

@@ -63,6 +63,7 @@ mod recovery;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod regressions;
+mod replica;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;

@@ -6,7 +6,7 @@ pub fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &st
     match cli::value_name(option) {
         "HOST:PORT,..." => "other:9093,[::1]:9094",
         "NAME" => "some.name",
-        "TOPIC" if option.get_id() == "publish_views" => "views",
+        "TOPIC" if option.get_id() == "publish_views" || option.get_id() == "from_views" => "views",
         "TOPIC" => "jobs",
         "KEY" => "some-key",
         "TYPE" => "application/json",

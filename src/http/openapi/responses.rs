@@ -29,7 +29,7 @@ pub fn not_modified() -> Answer {
 }
 
 /// Returns the errors of a resource that shows views.
-pub fn errors() -> [Answer; 7] {
+pub fn errors() -> [Answer; 8] {
     [
         error("401", "UNAUTHORIZED", "No credential, or one that is not known")
             .with_header("www-authenticate", HeaderBuilder::new().schema(Some(text())).build()),
@@ -37,6 +37,7 @@ pub fn errors() -> [Answer; 7] {
         error("422", "VALIDATION_ERROR", "A parameter is wrong: `detail` names each"),
         error("429", "TOO_MANY_ATTEMPTS", "Too many wrong credentials came from this address").retried(),
         error("500", "INTERNAL_ERROR", "A case that should not happen"),
+        error("501", "NOT_OFFERED", "The instance is made of a topic of views, and this needs the events"),
         error("503", "SERVICE_UNAVAILABLE", "The instance cannot answer this yet, or has too much to do")
             .retried(),
         error("504", "NOT_READ_IN_TIME", "The record that the request waits for has not been read in time"),

@@ -173,6 +173,17 @@ pub fn of_broker(settings: &KafkaSettings, broker: i32, name: &str, deadline: Du
     found.first()?.get(name)?.value.as_deref()?.parse().ok()
 }
 
+/// Returns `delete.retention.ms` of one topic, the time for which it keeps the nulls of keys that are gone; `None` if it does not exist, or
+/// this client may not see its settings.
+pub fn delete_retention_of(settings: &KafkaSettings, name: &str) -> Result<Option<Duration>, SettingsError> {
+    Ok(describe_named(settings, DEADLINE, &[name], delete_retention)?.remove(name))
+}
+
+fn delete_retention(resource: &ConfigResource) -> Option<Duration> {
+    let millis = resource.get("delete.retention.ms")?.value.as_deref()?.parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
 /// Asks for the settings of the three topics. `of` makes the answer about one of them.
 fn describe<T>(
     settings: &KafkaSettings,

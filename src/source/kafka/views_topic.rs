@@ -74,6 +74,13 @@ impl KafkaViewsTopic {
     /// # Errors
     /// The topic is not there, is not compacted, or no broker answers.
     pub fn identity(&self) -> Result<ViewsTopicIdentity, ViewsTopicError> {
+        self.identity_and_bounds().map(|(identity, _)| identity)
+    }
+
+    /// Returns the topic's identity as [`KafkaViewsTopic::identity`] does, and the bounds of each partition.
+    pub(super) fn identity_and_bounds(
+        &self,
+    ) -> Result<(ViewsTopicIdentity, BTreeMap<NamedPartition, Watermarks>), ViewsTopicError> {
         let name = &self.topic.name;
         let bounds = self.bounds()?;
         if bounds.is_empty() {
@@ -82,7 +89,7 @@ impl KafkaViewsTopic {
         self.check_compaction()?;
         let partitions = i32::try_from(bounds.len()).unwrap_or(i32::MAX);
         let id = metadata::ids_of_topics(&self.settings, &[name]).map_err(unavailable)?.remove(name);
-        Ok(ViewsTopicIdentity { id, partitions })
+        Ok((ViewsTopicIdentity { id, partitions }, bounds))
     }
 
     fn check_compaction(&self) -> Result<(), ViewsTopicError> {
@@ -105,12 +112,13 @@ impl KafkaViewsTopic {
         }
     }
 
-    fn bounds(&self) -> Result<BTreeMap<NamedPartition, Watermarks>, ViewsTopicError> {
+    /// Returns the bounds of each partition.
+    pub(super) fn bounds(&self) -> Result<BTreeMap<NamedPartition, Watermarks>, ViewsTopicError> {
         metadata::watermarks(&self.settings, [self.topic.name.as_str()]).map_err(unavailable)
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> ViewsTopicError {
+pub(super) fn unavailable(error: impl std::fmt::Display) -> ViewsTopicError {
     ViewsTopicError::Unavailable(error.to_string())
 }
 

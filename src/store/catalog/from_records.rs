@@ -6,7 +6,7 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 
 use super::{Catalog, CatalogLoader, Entry, ListEntry, NO_CHUNK};
-use crate::codec::stored_record::{self, CorruptValue, FORMAT};
+use crate::codec::stored_record::{self, CorruptValue, FORMAT, VIEWS_FORMAT};
 use crate::domain::{Optimization, Status, Timestamp, name_key};
 use crate::store::keys::Trees;
 use crate::store::{StoreError, pieces};
@@ -30,7 +30,8 @@ pub fn read(trees: &Trees, format: u8) -> Result<Catalog, StoreError> {
 /// Makes an entry of each stored optimization, in the order of their numbers, and passes them to `take` in batches.
 ///
 /// Registers of another fold format cannot be decoded. Entries of such a generation are made from the responses, so that its lists
-/// are right; the jobs that its optimizations link stay unknown, as they do for readers of such a generation anyway.
+/// are right; the jobs that its optimizations link stay unknown, as they do for readers of such a generation anyway. So are those of one
+/// that is made of a topic of views, which has no registers.
 ///
 /// # Errors
 /// Those of the store and of `take`.
@@ -56,14 +57,19 @@ pub fn each_batch(
             let entries: Vec<_> = optimizations.iter().map(|(number, it)| Entry::of(it, *number)).collect();
             take(&entries)?;
         } else {
-            let mut views = Vec::new();
+            let (mut views, mut hidden) = (Vec::new(), Vec::new());
             for (number, stored) in &records {
                 let layout = stored_record::layout(stored)?;
                 if layout.shown {
                     views.push((*number, view(&stored[layout.response])?));
+                } else if format == VIEWS_FORMAT {
+                    let origin = stored_record::origin_of(stored)?;
+                    hidden.push(Entry::of_view(origin.id, None, *number));
                 }
             }
-            let entries = views.iter().map(|(number, view)| view.entry(*number)).collect::<Result<Vec<_>, _>>()?;
+            let mut entries =
+                views.iter().map(|(number, view)| view.entry(*number)).collect::<Result<Vec<_>, _>>()?;
+            entries.append(&mut hidden);
             take(&entries)?;
         }
     }

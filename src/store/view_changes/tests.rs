@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn written(ids: &[&str]) -> Vec<Arc<Optimization>> {
-    ids.iter().map(|id| Arc::new(Optimization::new(Arc::from(*id)))).collect()
+fn written(ids: &[&str]) -> Vec<Arc<str>> {
+    ids.iter().map(|id| Arc::from(*id)).collect()
 }
 
 fn note(changes: &ViewChanges, ids: &[&str]) {

@@ -49,6 +49,12 @@ impl Writer {
         self.send(WriterCommand::Recovered)
     }
 
+    /// Notes how far a replica is, in its own words. The note is written once everything handed over before is on the disk, and counts as a
+    /// checkpoint.
+    pub fn note_replica(&self, note: Vec<u8>) -> Result<(), StoreError> {
+        self.send(WriterCommand::Replica(note))
+    }
+
     /// Returns true if somebody publishes the views.
     pub fn is_published(&self) -> bool {
         self.progress.touched.load().is_some()

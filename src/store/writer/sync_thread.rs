@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 use sled::Db;
 
 use super::publisher_notes::PublishedUpTo;
-use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored_record};
+use super::{Backlog, BacklogGuard, Checkpoint, StoreError, Trees, WriterProgress, stored_record};
 use crate::data_dir::IoError;
+use crate::pulse::Stage;
 use crate::store::checkpoint;
-use crate::store::keys::{LAYOUT, MARKER, WAS_LIVE};
+use crate::store::content::StoreContent;
+use crate::store::keys::{LAYOUT, MARKER, REPLICA, WAS_LIVE};
+use crate::store::pieces;
 
 /// The state of the syncing thread.
 pub(super) struct SyncThread {
@@ -39,6 +42,8 @@ pub(super) enum SyncRequest {
     Checkpoint(Checkpoint, PublishedUpTo),
     /// The generation has been live.
     Live,
+    /// The note of how far a replica is.
+    Replica(Vec<u8>),
     /// No note: the sync makes room in the backlog.
     Nothing,
 }
@@ -50,6 +55,8 @@ struct SyncRound {
     checkpoint: Option<Checkpoint>,
     checkpoints: u64,
     is_live: bool,
+    /// The last note of a replica in the round.
+    replica: Option<Vec<u8>>,
 }
 
 impl SyncRound {
@@ -84,6 +91,10 @@ impl SyncThread {
                 match note {
                     SyncRequest::Checkpoint(checkpoint, published) => waiting.push_back((checkpoint, published)),
                     SyncRequest::Live => round.is_live = true,
+                    SyncRequest::Replica(note) => {
+                        round.replica = Some(note);
+                        round.checkpoints += 1;
+                    }
                     SyncRequest::Nothing => {}
                 }
             }
@@ -124,7 +135,10 @@ impl SyncThread {
         if round.is_live {
             self.trees.meta.insert(WAS_LIVE, stored_record::encode(&(), "note that it was live")?)?;
         }
-        if round.checkpoint.is_some() || round.is_live {
+        if let Some(note) = &round.replica {
+            pieces::put(&self.trees, &self.trees.meta, REPLICA, note)?;
+        }
+        if round.checkpoint.is_some() || round.is_live || round.replica.is_some() {
             self.db.flush()?;
         }
         Ok(())
@@ -139,8 +153,8 @@ pub(super) fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
 
 /// Marks a new database as ours, or one of an older layout as one of this: versions that do not know the layout leave it alone then.
 /// The mark is on the disk before anything else.
-pub fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    let marker = [LAYOUT, stored_record::FORMAT];
+pub fn mark(db: &Db, file: &Path, content: StoreContent) -> Result<(), StoreError> {
+    let marker = [LAYOUT, content.format()];
     let old = Trees::open(db)?.meta.insert(MARKER, &marker)?;
     let is_marked = old.is_some_and(|old| old == marker);
     if is_marked { Ok(()) } else { sync(db, &File::open(file).map_err(IoError::of("open", file))?) }

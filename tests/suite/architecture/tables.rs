@@ -21,6 +21,10 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("live_views", &["store", "status"]),
     ("publication", &["codec", "data_dir", "domain", "progress", "source", "status", "store"]),
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
+    (
+        "replica",
+        &["codec", "data_dir", "disk", "domain", "live_views", "publication", "source", "status", "store"],
+    ),
     ("explain", &["domain", "source", "store"]),
     ("dead_letters", &["domain", "source", "store"]),
     ("credentials", &["disk"]),
@@ -109,6 +113,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
             "output",
             "process",
             "publication",
+            "replica",
             "shutdown",
             "signals",
             "snapshot",
@@ -178,6 +183,9 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
         &[
             "src/main.rs",
             "src/serve.rs",
+            "src/serve/projection.rs",
+            "src/replica.rs",
+            "src/replica/keeper.rs",
             "src/demo.rs",
             "src/load.rs",
             "src/publish.rs",
@@ -250,8 +258,8 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/http/list_body/tests.rs",
         ],
     ),
-    // The projector writes; everything that serves only reads.
-    (&["store::Writer"], &["src/projector.rs", "src/projector/"]),
+    // The projector writes, or the follower of a topic of views; everything that serves only reads.
+    (&["store::Writer"], &["src/projector.rs", "src/projector/", "src/replica/follower.rs"]),
 ];
 
 /// The things that the pure modules do without: I/O, clocks, threads, chance, logging, and the order of hashes.
