@@ -353,9 +353,7 @@ impl WriterThread {
         let records = commit.optimizations.len() + commit.jobs.len();
         self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = numbered(&self.catalog.read(), commit.optimizations);
-        if let Some((last, _)) = numbered.last() {
-            self.places.reserve(&self.trees, *last)?;
-        }
+        self.places.reserve(&self.trees, numbered.last().map(|(number, _)| *number))?;
         let entries: Vec<_> =
             numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         let mut changed = self.publishing.changed_numbers(&self.progress);

@@ -73,12 +73,12 @@ fn tree_lens(directory: &Path) -> BTreeMap<&'static str, usize> {
         let longest = db.open_tree(tree).unwrap().iter().map(|entry| entry.unwrap().1.len()).max();
         assert!(longest.is_none_or(|longest| longest < 7_000), "sled would keep it in a file that it never syncs");
     }
-    // An empty value is a place that is kept for a record to come.
-    let len = |tree: &str| {
-        let values = db.open_tree(tree).unwrap().iter().values();
-        values.filter(|value| !value.as_ref().unwrap().is_empty()).count()
-    };
-    trees.map(|tree| (tree, len(tree))).into_iter().collect()
+    trees.map(|tree| (tree, count_values(&db.open_tree(tree).unwrap()))).into_iter().collect()
+}
+
+/// Counts the values of a tree. An empty one is a place that is kept for a record to come.
+fn count_values(tree: &sled::Tree) -> usize {
+    tree.iter().values().filter(|value| !value.as_ref().unwrap().is_empty()).count()
 }
 
 fn check(writer: &Writer, optimization: &Optimization) {

@@ -29,12 +29,12 @@ impl ReservedPlaces {
         ReservedPlaces { end: next_number }
     }
 
-    /// Makes places at least up to `number`.
+    /// Makes places at least up to `number`, the greatest of the records that are to be written.
     ///
     /// # Errors
     /// sled's.
-    pub(super) fn reserve(&mut self, trees: &Trees, number: u32) -> Result<(), StoreError> {
-        while self.end <= number {
+    pub(super) fn reserve(&mut self, trees: &Trees, number: Option<u32>) -> Result<(), StoreError> {
+        while number.is_some_and(|number| self.end <= number) {
             wait_for_room();
             let end = self.end.saturating_add(PLACES_AT_ONCE);
             for place in self.end..end {

@@ -44,9 +44,7 @@ impl WriterThread {
             .as_ref()
             .filter(|watchers| watchers.is_log_on())
             .map(|_| self.catalog.read().scopes_before(&entries));
-        if let Some((last, _)) = newer.last_key_value() {
-            self.places.reserve(&self.trees, *last)?;
-        }
+        self.places.reserve(&self.trees, newer.last_key_value().map(|(number, _)| *number))?;
         let mut written = 0;
         self.journal.append(&self.trees, &self.catalog, entries, || {
             let mut value = Vec::with_capacity(2048);

@@ -71,7 +71,7 @@ fn a_place_is_made_only_where_nothing_is() {
     writer.finish().unwrap();
     let before = numbers(&trees);
     // A process that knows less of the records than there are.
-    ReservedPlaces::from(0).reserve(&trees, 99).unwrap();
+    ReservedPlaces::from(0).reserve(&trees, Some(99)).unwrap();
     assert_eq!(numbers(&trees), before);
 }
 
