@@ -356,9 +356,12 @@ impl RequestContext {
         static FAILURES: LogBurst = LogBurst::new();
         let (status, path) = (status.as_u16(), uri.path());
         let correlation_id = self.correlation_id.to_str().unwrap_or_default();
-        if self.is_probe || status == StatusCode::GATEWAY_TIMEOUT.as_u16() {
-            // A probe's answer repeats the status, whose changes are logged elsewhere; a wait that was too short is its client's.
-            tracing::debug!(correlation_id, status, path, "not yet: {cause}");
+        if self.is_probe
+            || [StatusCode::GATEWAY_TIMEOUT, StatusCode::NOT_IMPLEMENTED].map(|it| it.as_u16()).contains(&status)
+        {
+            // A probe's answer repeats the status, whose changes are logged elsewhere; a wait that was too short is its client's, and
+            // so is a question that this instance does not answer.
+            tracing::debug!(correlation_id, status, path, "not answered: {cause}");
             return;
         }
         let Some(left_out) = FAILURES.is_due() else { return };
