@@ -354,11 +354,10 @@ impl RequestContext {
     /// are counted by the metrics and not logged.
     fn log_failure(&self, uri: &Uri, status: StatusCode, cause: &str) {
         static FAILURES: LogBurst = LogBurst::new();
+        let is_of_client = matches!(status, StatusCode::GATEWAY_TIMEOUT | StatusCode::NOT_IMPLEMENTED);
         let (status, path) = (status.as_u16(), uri.path());
         let correlation_id = self.correlation_id.to_str().unwrap_or_default();
-        if self.is_probe
-            || [StatusCode::GATEWAY_TIMEOUT, StatusCode::NOT_IMPLEMENTED].map(|it| it.as_u16()).contains(&status)
-        {
+        if self.is_probe || is_of_client {
             // A probe's answer repeats the status, whose changes are logged elsewhere; a wait that was too short is its client's, and
             // so is a question that this instance does not answer.
             tracing::debug!(correlation_id, status, path, "not answered: {cause}");
