@@ -1,5 +1,7 @@
 //! No checkpoint passes a dead letter that its topic has not acknowledged: whatever is killed, none is lost.
 
+mod kept_letters;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -339,120 +341,4 @@ fn the_end_of_a_projector_waits_for_the_last_acknowledgments() {
     let passed = garbage(&partitions, Some(writer.checkpoint_at_open()));
     assert_eq!(passed, garbage(&partitions, None));
     writer.finish().unwrap();
-}
-
-/// Turns until all has been read.
-fn read_all(stepped: &mut SteppedProjector<'_, ScriptPlayer<'_>>) {
-    while !stepped.source.is_over() {
-        stepped.turn(A_REPORT);
-        stepped.settle();
-    }
-    stepped.turn(A_REPORT);
-    stepped.settle();
-}
-
-/// Turns so often that all letters are sent, and acknowledges them in the order of their numbers.
-fn acknowledge_all(stepped: &mut SteppedProjector<'_, ScriptPlayer<'_>>, topic: &mut LetterTopic) {
-    for _ in 0..20 {
-        stepped.turn(A_REPORT);
-        topic.acknowledge(&mut Random(1), 100);
-    }
-}
-
-#[test]
-fn a_generation_that_readers_come_to_see_writes_the_letters_that_it_has_kept() {
-    let partitions = with_garbage(3, 20, 30);
-    let all = garbage(&partitions, None);
-    let directory = tempfile::tempdir().unwrap();
-    // It is killed before all are acknowledged, so that the next start writes all of them.
-    with_topic_in(directory.path(), &partitions, |mut stepped, mut topic| {
-        stepped.source.control.set_quiet(true);
-        read_all(&mut stepped);
-        stepped.source.control.set_quiet(false);
-        (0..20).for_each(|_| stepped.turn(A_REPORT));
-        topic.acknowledge(&mut Random(1), 60);
-        let count = topic.acknowledged.len() + topic.waiting.len();
-        assert!(count == all.len() && topic.acknowledged.len() < count, "{} of {count}", topic.acknowledged.len());
-    });
-    for expected in [all.len(), 0] {
-        with_topic_in(directory.path(), &partitions, |mut stepped, mut topic| {
-            read_all(&mut stepped);
-            acknowledge_all(&mut stepped, &mut topic);
-            assert_eq!(topic.acknowledged.len(), expected);
-            for letter in &topic.acknowledged {
-                let at = letter.record.position;
-                let partition =
-                    partitions.iter().find(|held| held.topic_partition() == at.topic_partition()).unwrap();
-                let record = partition.records[at.offset as usize].record();
-                assert_eq!((&letter.record, letter.cut_from), (&OwnedRecord::from(&record), None));
-            }
-            stepped.finish();
-        });
-    }
-}
-
-#[test]
-fn letters_of_a_time_without_the_topic_or_with_another_one_are_written_once_there_is_one() {
-    let partitions = with_garbage(3, 5, 40);
-    let all = garbage(&partitions, None).len();
-    let directory = tempfile::tempdir().unwrap();
-    for (name, expected) in [
-        (None, 0),
-        (Some("letters"), all),
-        (None, 0),
-        (Some("letters"), 0),
-        (Some("others"), all),
-        (Some("letters"), all),
-    ] {
-        with_topic_of_name(name, directory.path(), &partitions, |mut stepped, mut topic| {
-            read_all(&mut stepped);
-            acknowledge_all(&mut stepped, &mut topic);
-            stepped.finish();
-            assert_eq!(topic.acknowledged.len(), expected, "{name:?}");
-        });
-    }
-}
-
-#[test]
-fn a_letter_that_is_kept_without_the_topic_after_others_were_written_has_all_written_again() {
-    let mut partitions = partitions(&history(3, 2));
-    let directory = tempfile::tempdir().unwrap();
-    for (name, expected) in [(Some(TOPIC), 1), (None, 0), (Some(TOPIC), 3), (Some(TOPIC), 1)] {
-        let jobs = partitions.iter_mut().find(|held| held.topic == Topic::Jobs).unwrap();
-        jobs.push(b"key".to_vec(), Some(GARBAGE.to_vec()));
-        with_topic_of_name(name, directory.path(), &partitions, |mut stepped, mut topic| {
-            read_all(&mut stepped);
-            acknowledge_all(&mut stepped, &mut topic);
-            stepped.finish();
-            assert_eq!(topic.acknowledged.len(), expected, "{name:?}");
-        });
-    }
-}
-
-#[test]
-fn what_was_put_aside_while_readers_came_to_see_the_generation_is_written_too() {
-    let mut partitions = partitions(&history(3, 2));
-    let jobs = partitions.iter_mut().find(|held| held.topic == Topic::Jobs).unwrap();
-    (0..3).for_each(|_| jobs.push(b"key".to_vec(), Some(GARBAGE.to_vec())));
-    let jobs = jobs.topic_partition();
-    with_topic(&partitions, |mut stepped, mut topic| {
-        let control = stepped.source.control.clone();
-        control.set_quiet(true);
-        // It comes to where nothing of the garbage is read.
-        let mut target: Positions =
-            partitions.iter().map(|held| (held.topic_partition(), held.records.len() as i64)).collect();
-        *target.get_mut(&jobs).unwrap() -= 3;
-        std::thread::scope(|scope| {
-            let paused = scope.spawn(|| control.pause_at(target, Duration::from_secs(60)).unwrap());
-            while !paused.is_finished() {
-                stepped.turn(A_REPORT);
-            }
-        });
-        // Nothing of it was looked at since.
-        control.set_quiet(false);
-        control.resume();
-        acknowledge_all(&mut stepped, &mut topic);
-        assert_eq!(topic.acknowledged.len(), 3);
-        stepped.finish();
-    });
 }
