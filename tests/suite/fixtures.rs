@@ -9,7 +9,7 @@ use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
 use optview::domain::{
     Commit, CreationFacts, DeadLetter, Job, Metadata, Optimization, PartitionOffset, Register, Stamp, Timestamp,
-    Topic,
+    Topic, View,
 };
 use optview::store::{self, OpenError, OpenStore, Writer};
 
@@ -140,4 +140,35 @@ pub fn dead_letter(offset: i64, value: Vec<u8>) -> DeadLetter {
 
 pub fn commit_of(optimizations: Vec<Optimization>) -> Commit {
     Commit { optimizations: optimizations.into_iter().map(Arc::new).collect(), jobs: Vec::new() }
+}
+
+/// Returns a view with these ids (its own, its project's, its organization's), texts in the order of its keys, metrics and objectives; and
+/// all else as in `other`.
+pub fn view_of<'a>(
+    ids: &'a [String; 3],
+    texts: &'a [Option<String>],
+    [metrics, objectives]: [Option<&'a str>; 2],
+    other: View<'a>,
+) -> View<'a> {
+    let [name, description, kind, email, cell_id, model_id, model_name, cell_name, template_id, error, error_code] =
+        std::array::from_fn(|at| texts[at].as_deref());
+    View {
+        id: &ids[0],
+        name,
+        description,
+        project_id: &ids[1],
+        organization_id: &ids[2],
+        kind,
+        created_by_email: email,
+        cell_spec_id: cell_id,
+        parameterized_model_id: model_id,
+        parameterized_model_name: model_name,
+        cell_name,
+        optimization_template_id: template_id,
+        metrics,
+        objectives,
+        error,
+        error_code,
+        ..other
+    }
 }

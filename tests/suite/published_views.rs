@@ -11,6 +11,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value as
 use serde_json::{Map, Value, json};
 
 use crate::event_documents::contract;
+use crate::fixtures;
 
 /// Free objects: some of their numbers are no doubles, and their texts have what must be escaped in texts.
 const OBJECTS: [&str; 4] = [
@@ -71,29 +72,8 @@ proptest! {
         nanos in prop_oneof![Just(0), Just(125_000_000), 0..1_000_000_000_u32],
         run_count in prop_oneof![0..5_u64, any::<u64>()],
     ) {
-        let [name, description, kind, email, cell_id, model_id, model_name, cell_name, template_id, error, error_code] =
-            std::array::from_fn(|at| texts[at].as_deref());
-        let view = View {
-            id: &ids[0],
-            name,
-            description,
-            project_id: &ids[1],
-            organization_id: &ids[2],
-            status,
-            kind,
-            created_at: Timestamp::new(seconds, nanos).unwrap(),
-            created_by_email: email,
-            cell_spec_id: cell_id,
-            parameterized_model_id: model_id,
-            parameterized_model_name: model_name,
-            cell_name,
-            optimization_template_id: template_id,
-            metrics: objects[0],
-            objectives: objects[1],
-            error,
-            error_code,
-            run_count,
-        };
+        let created_at = Timestamp::new(seconds, nanos).unwrap();
+        let view = fixtures::view_of(&ids, &texts, objects, View { status, created_at, run_count, ..View::default() });
         let json = json_of(&view);
         let protobuf = ViewsFormat::Protobuf.encode(json.clone()).unwrap();
         let flat: Map<String, Value> =

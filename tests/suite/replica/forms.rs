@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
+use crate::fixtures;
+
 const OBJECTS: [&str; 4] = [
     "{}",
     r#"{"Charge time [s]":1e-14,"deep":{"quote\"d":["\n",null,true]}}"#,
@@ -30,29 +32,8 @@ proptest! {
         (seconds, nanos) in (-62_135_596_800..253_402_300_800_i64, prop_oneof![Just(0), Just(125_000_000), 0..1_000_000_000_u32]),
         run_count in any::<u64>(),
     ) {
-        let [name, description, kind, email, cell_id, model_id, model_name, cell_name, template_id, error, error_code] =
-            std::array::from_fn(|at| texts[at].as_deref());
-        let view = View {
-            id: &ids[0],
-            name,
-            description,
-            project_id: &ids[1],
-            organization_id: &ids[2],
-            status,
-            kind,
-            created_at: Timestamp::new(seconds, nanos).unwrap(),
-            created_by_email: email,
-            cell_spec_id: cell_id,
-            parameterized_model_id: model_id,
-            parameterized_model_name: model_name,
-            cell_name,
-            optimization_template_id: template_id,
-            metrics: objects[0],
-            objectives: objects[1],
-            error,
-            error_code,
-            run_count,
-        };
+        let created_at = Timestamp::new(seconds, nanos).unwrap();
+        let view = fixtures::view_of(&ids, &texts, objects, View { status, created_at, run_count, ..View::default() });
         for format in ViewsFormat::ALL {
             let value = format.encode(view_json::listed(&view)).unwrap();
             let read = ReplicatedView::decode(&value, Some(format.content_type())).unwrap();
