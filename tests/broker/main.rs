@@ -28,6 +28,7 @@ mod broker;
 mod check;
 mod cluster;
 mod cluster_id;
+mod committed_records;
 mod cpu;
 mod crash;
 mod damage;

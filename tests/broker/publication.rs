@@ -2,19 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use optview::domain::Topic;
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::Test;
 use crate::cluster::create_compacted_topic;
+use crate::committed_records::{committed_records, header};
 use crate::dice::Dice;
 use crate::rig::{DEADLINE, Kafka, Rig};
 use crate::server::{Publication, Report, Server};
@@ -50,46 +47,10 @@ impl<'r> ViewsTopic<'r> {
         Server::start(self.rig, &[&own, more].concat())
     }
 
-    /// Reads all committed records, each partition's in their order.
-    fn records(&self) -> Vec<OwnedMessage> {
-        let mut config = self.rig.settings.client_config();
-        config
-            .set("group.id", "optview-tests")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true");
-        let consumer: BaseConsumer = config.create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(&self.name), DEADLINE).unwrap();
-        let mut assignment = TopicPartitionList::new();
-        // Marks go on coming, so that there is no end but that of now.
-        let mut ends = BTreeMap::new();
-        for partition in 0..metadata.topics()[0].partitions().len() as i32 {
-            let (low, high) = consumer.fetch_watermarks(&self.name, partition, DEADLINE).unwrap();
-            assignment.add_partition_offset(&self.name, partition, Offset::Offset(low)).unwrap();
-            ends.insert(partition, high);
-        }
-        consumer.assign(&assignment).unwrap();
-        let (mut records, begin) = (Vec::new(), Instant::now());
-        while !ends.is_empty() {
-            assert!(begin.elapsed() < DEADLINE, "{} has no end", self.name);
-            match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(record)) => {
-                    ends.retain(|partition, end| *partition != record.partition() || record.offset() + 1 < *end);
-                    records.push(record.detach());
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    ends.remove(&partition);
-                }
-                Some(Err(error)) => panic!("{error}"),
-                None => {}
-            }
-        }
-        records
-    }
-
     /// Checks that versions grow, and returns the last value of each key.
     fn views(&self) -> BTreeMap<String, Value> {
         let (mut versions, mut views) = (BTreeMap::new(), BTreeMap::new());
-        for record in self.records() {
+        for record in committed_records(self.rig, &self.name) {
             if header(&record, "optview-record").is_some() {
                 continue;
             }
@@ -139,11 +100,6 @@ impl<'r> ViewsTopic<'r> {
         }
         producer.flush(DEADLINE).unwrap();
     }
-}
-
-fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
-    let mut headers = record.headers()?.iter();
-    headers.find(|header| header.key == name).and_then(|header| std::str::from_utf8(header.value?).ok())
 }
 
 fn publication(report: &Report) -> &Publication {
@@ -376,7 +332,7 @@ fn views_as_protobuf_are_marked_as_such_and_compared(rig: &Rig) {
     let views = server.wait_until_all_is_kept(rig).views;
     wait_until_published(&server);
     assert!(server.stop().0.success());
-    let records = topic.records();
+    let records = committed_records(rig, &topic.name);
     let published = || records.iter().filter(|record| header(record, "optview-record").is_none());
     let types: BTreeSet<_> = published().map(|record| header(record, "content-type")).collect();
     assert_eq!(types, BTreeSet::from([Some("application/protobuf")]));

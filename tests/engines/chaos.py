@@ -252,11 +252,13 @@ class Trial:
         consumer = Consumer({"bootstrap.servers": self.kafka.address, "group.id": "records", "log_level": 0, "isolation.level": "read_committed",
                              "enable.partition.eof": True})
         consumer.assign([TopicPartition(TOPIC, partition, 0) for partition in range(PARTITIONS)])
-        records = tombstones = ended = 0
-        while ended < PARTITIONS:
+        records = tombstones = 0
+        # A partition has another end after each mark that comes meanwhile.
+        ended = set()
+        while len(ended) < PARTITIONS:
             for message in consumer.consume(5000, 1):
                 if message.error():
-                    ended += 1
+                    ended.add(message.partition())
                 elif message.key() != MARK:
                     records, tombstones = records + 1, tombstones + (message.value() is None)
         consumer.close()

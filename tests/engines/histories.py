@@ -156,11 +156,12 @@ class Histories:
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "versions", "isolation.level": "read_committed",
                              "enable.partition.eof": True, "log_level": 0})
         consumer.assign([TopicPartition(self.topic, partition, 0) for partition in range(self.partitions)])
-        ended = 0
-        while ended < self.partitions:
+        # A partition has another end after each mark that comes meanwhile.
+        ended = set()
+        while len(ended) < self.partitions:
             for message in consumer.consume(5000, 1):
                 if message.error():
-                    ended += 1
+                    ended.add(message.partition())
                 elif message.key() != MARK:
                     versions[message.key().decode()] = int(dict(message.headers())["optview-version"])
         consumer.close()

@@ -1,0 +1,51 @@
+//! The committed records of a topic, as another reader finds them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, OwnedMessage};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::rig::{DEADLINE, Rig};
+
+/// Reads all committed records that a topic has now, each partition's in their order.
+pub fn committed_records(rig: &Rig, name: &str) -> Vec<OwnedMessage> {
+    let mut config = rig.settings.client_config();
+    config.set("group.id", "optview-tests").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(name), DEADLINE).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    // Marks go on coming, so that there is no end but that of now.
+    let mut ends = BTreeMap::new();
+    for partition in 0..metadata.topics()[0].partitions().len() as i32 {
+        let (low, high) = consumer.fetch_watermarks(name, partition, DEADLINE).unwrap();
+        assignment.add_partition_offset(name, partition, Offset::Offset(low)).unwrap();
+        ends.insert(partition, high);
+    }
+    consumer.assign(&assignment).unwrap();
+    let (mut records, begin) = (Vec::new(), Instant::now());
+    while !ends.is_empty() {
+        assert!(begin.elapsed() < DEADLINE, "{name} has no end");
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => {
+                ends.retain(|partition, end| *partition != record.partition() || record.offset() + 1 < *end);
+                records.push(record.detach());
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                ends.remove(&partition);
+            }
+            Some(Err(error)) => panic!("{error}"),
+            None => {}
+        }
+    }
+    records
+}
+
+/// Returns a header of a record as text.
+pub fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
+    let mut headers = record.headers()?.iter();
+    headers.find(|header| header.key == name).and_then(|header| std::str::from_utf8(header.value?).ok())
+}
