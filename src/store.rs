@@ -56,7 +56,7 @@ pub use panics::catch_sled_panic;
 pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
 pub use reader::{NumberedView, Page, PageReader, Reader, Response, ShownView, StoredRecord};
-pub use touched_views::{Seal, TouchedViews};
+pub use touched_views::{Seal, TakenViews, TouchedViews};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use view_changes::{
     IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ScopeChange, ViewChange, ViewChanges,

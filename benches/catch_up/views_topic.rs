@@ -1,7 +1,7 @@
 //! The cost of publishing views: a catch-up with a topic of views and one without, in turn in one run; and how soon a change is on the
 //! topic while other events come.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -92,7 +92,7 @@ fn freshness(options: &Options, topics: &Topics) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let _traffic = topics.traffic("1000");
-    let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
+    let sent: Arc<Mutex<BTreeMap<u64, Instant>>> = Arc::default();
     let is_over = Arc::new(AtomicBool::new(false));
     let consumer = consumer(topics, &views);
     let reading = {
@@ -107,8 +107,14 @@ fn freshness(options: &Options, topics: &Topics) {
                 }
                 let view: serde_json::Value =
                     record.payload().and_then(|view| serde_json::from_slice(view).ok()).unwrap_or_default();
-                let begin = view["name"].as_str().and_then(|name| sent.lock().remove(name));
-                millis.extend(begin.map(|begin| now.duration_since(begin).as_secs_f64() * 1e3));
+                let Some(number) = view["name"].as_str().and_then(|name| name.parse::<u64>().ok()) else {
+                    continue;
+                };
+                // One view may be of several changes.
+                let mut held = sent.lock();
+                let later = held.split_off(&(number + 1));
+                let shown = std::mem::replace(&mut *held, later);
+                millis.extend(shown.values().map(|begin| now.duration_since(*begin).as_secs_f64() * 1e3));
             }
             millis
         })
@@ -127,11 +133,10 @@ fn freshness(options: &Options, topics: &Topics) {
         event(first, r#""created":{"organizationId":"o","projectId":"p"}"#).as_bytes(),
     );
     for number in 1..=options.number("changes", "1000") {
-        let name = format!("name-{number}-{first}");
-        let changed = event(first + number, &format!(r#""detailsChanged":{{"name":"{name}"}}"#));
+        let changed = event(first + number, &format!(r#""detailsChanged":{{"name":"{}"}}"#, first + number));
         let mut held = sent.lock();
         let begin = sender.send(Topic::Optimizations, TIMED, changed.as_bytes());
-        held.insert(name, begin);
+        held.insert(first + number, begin);
         drop(held);
         std::thread::sleep(EVERY);
     }

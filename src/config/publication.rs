@@ -22,7 +22,7 @@ pub struct PublicationConfig {
     #[arg(long, value_name = "json|flat|protobuf", default_value = "json", value_parser = values::views_format)]
     pub views_format: ViewsFormat,
     /// Number of partitions of the topic of views, where it is made
-    #[arg(long, value_name = "COUNT", default_value = "12", value_parser = values::at_least(1_i32))]
+    #[arg(long, value_name = "COUNT", default_value = "6", value_parser = values::at_least(1_i32))]
     pub views_partitions: i32,
     /// Number of brokers that keep each partition of the topic of views, where it is made; the cluster's default without it
     #[arg(long, value_name = "COUNT", value_parser = values::at_least(1_i32))]
@@ -59,7 +59,7 @@ impl PublicationConfig {
         PublicationConfig {
             publish_views: None,
             views_format: ViewsFormat::Json,
-            views_partitions: 12,
+            views_partitions: 6,
             views_replication_factor: None,
         }
     }

@@ -32,12 +32,17 @@ pub struct GenerationProgress {
     pub next_mark: Option<Instant>,
 }
 
-/// A position with what has to be on the topic before a mark covers it.
-pub struct SealedPosition {
-    pub seal: Seal,
+/// A position that a mark covers once everything is on the topic that had been noted when it was asked for.
+pub struct CoveredPosition {
     pub position: Arc<ReadPosition>,
     /// The time at which everything that the topics held is before the position, RFC 3339; `None` if that is not known.
     pub as_of: Option<String>,
+}
+
+/// A covered position with the seal of what has to be on the topic first.
+pub struct SealedPosition {
+    pub covered: CoveredPosition,
+    pub seal: Seal,
 }
 
 /// The content of one transaction.

@@ -1,6 +1,7 @@
 //! The publisher, which goes on by steps: it takes the topic over, waits until its views are no older than those on the topic, compares the
 //! two if that is needed, and then publishes what changes. It is given the time.
 
+mod marks;
 mod report;
 
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use bytes::Bytes;
 use super::fence::{Fence, OwnMarks};
 use super::generations::{Publication, PublishedGeneration};
 use super::local_error::local;
-use super::progress::{BATCH_VIEWS, Batch, GenerationProgress, SealedPosition};
+use super::progress::{BATCH_VIEWS, Batch, CoveredPosition, GenerationProgress};
 use super::reconciliation::Reconciliation;
-use super::records::{Mark, RecordForm, with_as_of};
+use super::records::{Mark, RecordForm};
 use super::stage::{PublisherSettings, Step};
 use super::topic_end::TopicEnd;
 use crate::data_dir::{self, PublishedNote};
@@ -111,11 +112,14 @@ impl<T: ViewsTopic> Publisher<T> {
             return Ok(Step::Rest(REST));
         }
         self.compare_slice(generation, identity.partitions)?;
-        let has_published = self.publish_batch(generation, identity.partitions)?;
+        let has_published = self.publish_batch(generation, identity.partitions, now)?;
         self.note_if_done(generation, &identity)?;
-        self.mark_if_due(generation, identity.partitions, now)?;
-        let is_comparing = self.progress.as_ref().is_some_and(GenerationProgress::has_work);
-        Ok(if has_published || is_comparing { Step::Again } else { Step::Rest(REST) })
+        let has_marked = self.mark_if_due(generation, identity.partitions, now)?;
+        Ok(match &self.progress {
+            _ if has_published || has_marked => Step::Published,
+            Some(progress) if progress.has_work() => Step::Again,
+            _ => Step::Rest(REST),
+        })
     }
 
     /// Takes the topic over, and looks at its end: what the publishers before have come to, and whether the last of them was this store.
@@ -143,7 +147,7 @@ impl<T: ViewsTopic> Publisher<T> {
         self.version += 1;
         self.own_marks = OwnMarks::after(end.version);
         let mark = Mark { positions: covered, version: self.version, written_at: data_dir::now() };
-        self.publish_mark(&mark, identity.partitions, None)?;
+        self.publish_first_mark(&mark, identity.partitions)?;
         self.identity = Some(identity.clone());
         tracing::info!(
             topic = self.publication.topic(),
@@ -221,14 +225,18 @@ impl<T: ViewsTopic> Publisher<T> {
         Ok(())
     }
 
-    /// Publishes the next views in one transaction. Returns true if there were any.
+    /// Publishes the next views in one transaction, with a mark if one is due. Returns true if there were any views.
     fn publish_batch(
         &mut self,
         generation: &PublishedGeneration,
         partitions: i32,
+        now: Instant,
     ) -> Result<bool, ViewsTopicError> {
-        let touched = generation.touched.take(BATCH_VIEWS);
-        let published = self.publish_views(generation, &touched, partitions);
+        // It is asked for before the views are taken, so that they are all that it covers.
+        let due = self.is_mark_due(now).then(|| self.covered_position(generation));
+        let taken = generation.touched.take(BATCH_VIEWS);
+        let mark = due.filter(|_| taken.is_all);
+        let published = self.publish_views(generation, &taken.numbers, mark.as_ref(), partitions, now);
         match &published {
             Ok(_) => generation.touched.acknowledge(),
             Err(_) => generation.touched.give_back(),
@@ -236,11 +244,14 @@ impl<T: ViewsTopic> Publisher<T> {
         published
     }
 
+    /// Publishes these views and some of what the comparison has found, and behind them a mark of what is covered by that, if it is given.
     fn publish_views(
         &mut self,
         generation: &PublishedGeneration,
         touched: &[u32],
+        covered: Option<&CoveredPosition>,
         partitions: i32,
+        now: Instant,
     ) -> Result<bool, ViewsTopicError> {
         let Some(progress) = &mut self.progress else { return Ok(false) };
         let mut batch = Batch::default();
@@ -264,15 +275,18 @@ impl<T: ViewsTopic> Publisher<T> {
             self.version += 1;
             records.push(form.view(key, None, self.version).map_err(local)?);
         }
-        if !records.is_empty() {
+        let views = records.len();
+        if views > 0 {
             if !Arc::ptr_eq(&bound, &self.bound) && !self.bound.includes(&bound) {
                 self.bound = Arc::new(self.bound.joined(&bound));
             }
+            let mark = covered.map(|covered| self.begin_mark(covered, partitions, &mut records));
             self.publish_records(&records)?;
-            self.published += records.len() as u64;
+            self.published += views as u64;
+            mark.into_iter().for_each(|mark| self.end_mark(mark, now));
         }
         progress_of(&mut self.progress).leave(&batch.numbers, &batch.keys);
-        Ok(!records.is_empty())
+        Ok(views > 0)
     }
 
     /// Publishes records, in as many transactions as their bytes need.
@@ -319,48 +333,6 @@ impl<T: ViewsTopic> Publisher<T> {
                 "every view is on the topic of views"
             );
         }
-        Ok(())
-    }
-
-    /// Marks how far the topic is, once everything up to there is on it.
-    fn mark_if_due(
-        &mut self,
-        generation: &PublishedGeneration,
-        partitions: i32,
-        now: Instant,
-    ) -> Result<(), ViewsTopicError> {
-        let progress = progress_of(&mut self.progress);
-        if !progress.is_noted || progress.next_mark.is_some_and(|next| now < next) {
-            return Ok(());
-        }
-        let Some(next) = &progress.next_to_mark else {
-            // The time first: what was read before it is before the position, which covers what was noted before it was shown.
-            let as_of = self.publication.as_of();
-            let position = Arc::clone(&generation.reader.visible_position());
-            let seal = generation.touched.seal();
-            progress.next_to_mark = Some(SealedPosition { seal, position, as_of });
-            return Ok(());
-        };
-        if generation.touched.holds(next.seal) {
-            let mark = Mark::new(&next.position, self.version, data_dir::now());
-            let as_of = next.as_of.clone();
-            self.publish_mark(&mark, partitions, as_of.as_deref())?;
-            let progress = progress_of(&mut self.progress);
-            (progress.next_to_mark, progress.next_mark) = (None, Some(now + self.settings.mark_interval));
-            self.marked = Some(Arc::new(mark));
-        }
-        Ok(())
-    }
-
-    /// Writes a mark. `as_of` is the time at which everything that the topics held is in the views, if that is known.
-    fn publish_mark(&mut self, mark: &Mark, partitions: i32, as_of: Option<&str>) -> Result<(), ViewsTopicError> {
-        self.own_marks.note_written(mark);
-        let records = mark.records(partitions, &self.id);
-        self.topic.publish(&match as_of {
-            Some(as_of) => with_as_of(records, as_of),
-            None => records,
-        })?;
-        self.own_marks.note_committed();
         Ok(())
     }
 

@@ -17,6 +17,9 @@ use crate::status::Status;
 
 /// The time for which the end of the thread is waited for.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// The time from the beginning of one transaction to that of the next, unless it takes longer. Each transaction costs a control record in every
+/// partition that it wrote to, whatever it wrote, and what comes meanwhile goes with the next one.
+const TRANSACTION_INTERVAL: Duration = Duration::from_millis(15);
 /// The pauses after steps that failed one after the other: they grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -94,15 +97,20 @@ impl<T: ViewsTopic> Runner<T> {
     fn run(mut self) {
         while !self.publication.is_stopping() {
             self.reporter.note_lag(Utc::now().timestamp_millis());
+            let begin = Instant::now();
             let step = match self.is_fenced {
                 true => Ok(Step::Rest(REPORT_EVERY)),
-                false => self.publisher.step(Instant::now()),
+                false => self.publisher.step(begin),
             };
             let rest = match step {
                 Ok(step) => {
                     self.succeed();
                     match step {
                         Step::Again => None,
+                        Step::Published => {
+                            std::thread::sleep(TRANSACTION_INTERVAL.saturating_sub(begin.elapsed()));
+                            None
+                        }
                         Step::Rest(rest) => Some(rest),
                     }
                 }

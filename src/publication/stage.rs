@@ -54,8 +54,10 @@ impl Stage {
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There may be more to do.
+    /// There is more to do, and nothing was published.
     Again,
+    /// Something was published, and there may be more to do.
+    Published,
     /// There is nothing to do for this time, unless something changes.
     Rest(Duration),
 }

@@ -23,12 +23,21 @@ pub struct TouchedViews {
     has_ended: AtomicBool,
 }
 
+/// The views that were taken to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenViews {
+    /// The numbers of their optimizations.
+    pub numbers: Vec<u32>,
+    /// True if nothing else had been noted that is not acknowledged.
+    pub is_all: bool,
+}
+
 /// A point in the notes: all that was noted before it, and perhaps some that was noted after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seal(u64);
 
-/// The notes in two sets. New ones go to `newer`; what is published comes from `older`, which is filled again from `newer` only once all of
-/// it is acknowledged. So whatever is noted is acknowledged by the end of the round after the one that it was noted in.
+/// The notes in two sets. New ones go to `newer`; what is published comes from `older`, which is filled again from `newer` once all of it is
+/// acknowledged, or where both are so few that they are taken together. So whatever is noted is acknowledged by the end of the round after the one that it was noted in.
 #[derive(Default)]
 struct TouchedState {
     newer: RoaringBitmap,
@@ -82,16 +91,22 @@ impl TouchedViews {
     }
 
     /// Takes up to `most` views to publish. They count as unpublished until they are acknowledged or given back.
-    pub fn take(&self, most: usize) -> Vec<u32> {
+    pub fn take(&self, most: usize) -> TakenViews {
         let mut state = self.state.lock();
         debug_assert!(state.taken.is_empty(), "what was taken is acknowledged or given back first");
         state.turn_over();
+        if state.newer.union_len(&state.older) <= most as u64 {
+            // All of it is acknowledged by the end of this round.
+            let newer = std::mem::take(&mut state.newer);
+            state.older |= newer;
+            state.newer_since = None;
+        }
         let taken: Vec<u32> = state.older.iter().take(most).collect();
         if let Some(last) = taken.last() {
             state.older.remove_range(..=*last);
         }
         state.taken.clone_from(&taken);
-        taken
+        TakenViews { numbers: taken, is_all: state.older.is_empty() && state.newer.is_empty() }
     }
 
     /// Notes that what was taken is on the topic.
@@ -238,11 +253,12 @@ mod tests {
                         touched.note(numbers);
                     }
                     Step::Take(most) if !is_taken => {
-                        let numbers = touched.take(most);
+                        let TakenViews { numbers, is_all } = touched.take(most);
                         prop_assert!(numbers.len() <= most);
                         for (_, noted, taken) in &mut waits {
                             taken.extend(numbers.iter().filter(|number| noted.remove(number)));
                         }
+                        prop_assert!(!is_all || waits[0].1.is_empty(), "{:?}", waits[0].1);
                         is_taken = true;
                     }
                     Step::Take(_) => {}
@@ -268,7 +284,7 @@ mod tests {
             }
             touched.acknowledge();
             // Once all is acknowledged, every seal holds.
-            while !touched.take(7).is_empty() {
+            while !touched.take(7).numbers.is_empty() {
                 touched.acknowledge();
             }
             touched.acknowledge();
@@ -291,6 +307,31 @@ mod tests {
             rounds += 1;
         }
         assert!((10..=20).contains(&rounds), "{rounds}");
+    }
+
+    #[test]
+    fn what_is_taken_is_all_unless_more_was_noted_that_is_not_acknowledged() {
+        let touched = TouchedViews::default();
+        let take = |most| {
+            let taken = touched.take(most);
+            (taken.numbers, taken.is_all)
+        };
+        touched.note([1, 2, 3]);
+        assert_eq!(take(2), (vec![1, 2], false));
+        touched.note([4]);
+        touched.acknowledge();
+        assert_eq!(take(1), (vec![3], false), "the last one is of the next round");
+        touched.note([5, 6]);
+        touched.acknowledge();
+        touched.note([7]);
+        assert_eq!(take(4), (vec![4, 5, 6, 7], true), "both rounds are taken together if they are few");
+        touched.note([8]);
+        touched.give_back();
+        assert_eq!(take(4), (vec![4, 5, 6, 7], false));
+        touched.acknowledge();
+        assert_eq!(take(4), (vec![8], true));
+        touched.acknowledge();
+        assert_eq!(take(2), (vec![], true));
     }
 
     #[test]

@@ -235,15 +235,15 @@ fn views_whose_transaction_is_not_known_to_be_committed_are_published_again() {
 }
 
 #[test]
-fn a_publisher_rests_once_there_is_nothing_to_do() {
+fn a_publisher_reports_what_it_has_published_and_rests_once_there_is_nothing_to_do() {
     let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
     let mut instance = Instance::start(directory.path(), &topic, 1);
     instance.write(&["a"], 1);
-    assert_eq!(instance.publisher.step(instance.now), Ok(Step::Again));
+    assert_eq!(instance.publisher.step(instance.now), Ok(Step::Published));
     instance.publish_until(|instance| instance.publisher.marked().is_some());
     assert!(matches!(instance.publisher.step(instance.now), Ok(Step::Rest(_))));
     instance.write(&["a"], 2);
-    assert_eq!(instance.publisher.step(instance.now), Ok(Step::Again));
+    assert_eq!(instance.publisher.step(instance.now), Ok(Step::Published));
     assert!(matches!(instance.publisher.step(instance.now), Ok(Step::Rest(_))));
 }
 

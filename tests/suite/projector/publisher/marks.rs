@@ -63,6 +63,41 @@ fn marks_come_once_an_interval_and_cover_what_is_before_them() {
     );
 }
 
+/// A mark of its own would have the views behind it wait for another transaction.
+#[test]
+fn a_mark_that_is_due_goes_with_the_next_views_if_they_are_all_that_it_covers() {
+    let (directory, topic) = (tempfile::tempdir().unwrap(), FakeTopic::without_chances(PARTITIONS));
+    let mut instance = Instance::start(directory.path(), &topic, 1);
+    // More than one transaction takes.
+    let ids: Vec<String> = (0..2_500).map(|number| format!("o-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    instance.write(&ids, 1);
+    instance.publish_until(|instance| instance.publisher.marked().is_some());
+    let covered = |instance: &Instance| instance.publisher.marked().unwrap().positions["optimizations/0"];
+    instance.now += MARKS;
+    instance.write(&["o-1"], 2);
+    let (before, transactions) = (topic.raw_records().len(), topic.transactions().len());
+    instance.step().unwrap();
+    assert_eq!((covered(&instance), topic.transactions().len()), (3, transactions + 1));
+    let new = topic.raw_records().split_off(before);
+    assert_eq!(new.len(), 1 + PARTITIONS as usize);
+    assert!(new[0].key == b"o-1" && new[1..].iter().all(|record| record.key == PROGRESS_KEY));
+    instance.now += MARKS;
+    instance.write(&ids, 3);
+    instance.step().unwrap();
+    assert_eq!(covered(&instance), 3, "500 views are not on the topic");
+    instance.write(&["o-1"], 4);
+    instance.step().unwrap();
+    assert_eq!((covered(&instance), instance.publication.unpublished().0), (5, 0), "all are");
+    instance.now += MARKS;
+    topic.plan_outcomes([Outcome::Aborted]);
+    instance.write(&["o-1"], 5);
+    instance.step().unwrap_err();
+    assert_eq!(covered(&instance), 5, "nothing is on the topic");
+    instance.publish();
+    check_equal_and_end(instance, directory.path(), &topic);
+}
+
 /// Whatever lies beyond the end of the topics that the views are made from does not exist any more.
 #[test]
 fn nothing_is_published_before_the_views_have_come_to_those_on_the_topic() {
