@@ -53,7 +53,7 @@ impl Replica {
     pub fn new(settings: ReplicaSettings, on_failure: OnReplicaFailure) -> Arc<Replica> {
         Arc::new(Replica {
             reader: ReaderSource::default(),
-            status: Status::new(0),
+            status: Status::of_replica(0),
             settings,
             on_failure: Mutex::new(Some(on_failure)),
             is_stopping: Arc::default(),
@@ -111,5 +111,27 @@ impl Replica {
             Some(Err(_)) => bail!("the replica panicked; the log says where"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::disk::DiskReserve;
+
+    #[test]
+    fn a_replica_is_reported_as_one_before_its_store_is_open() {
+        let settings = ReplicaSettings {
+            topic: "views".to_owned(),
+            data_dir: "not-opened".into(),
+            store_cache_bytes: 1,
+            sync_interval: Duration::from_secs(1),
+            ask_interval: Duration::from_secs(1),
+            disk_reserve: DiskReserve::default(),
+        };
+        let replica = Replica::new(settings, Box::new(|| ()));
+        assert_eq!(replica.status.report().reads_from, "views");
     }
 }

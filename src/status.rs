@@ -58,7 +58,15 @@ struct SharedReport {
 impl Status {
     /// Makes the status of a generation whose projector has not reported yet.
     pub fn new(generation: u64) -> Status {
-        let report = Report::new(generation);
+        Status::of_report(Report::new(generation))
+    }
+
+    /// Makes the status of a replica's generation that has not been reported yet.
+    pub fn of_replica(generation: u64) -> Status {
+        Status::of_report(Report { reads_from: "views", ..Report::new(generation) })
+    }
+
+    fn of_report(report: Report) -> Status {
         let answer_state = Arc::new(AnswerStateCell::new(&report));
         let shared = ArcSwap::from_pointee(SharedReport { report: Arc::new(Mutex::new(report)), answer_state });
         Status { shared: Arc::new(shared), supervision: Arc::default() }
@@ -223,9 +231,7 @@ impl Status {
 
     /// Sets the report of the topic of views that a replica is made of.
     pub fn set_replica(&self, replica: ReplicaReport) {
-        let mut report = self.lock();
-        report.reads_from = "views";
-        report.replica = Some(replica);
+        self.lock().replica = Some(replica);
     }
 
     /// Sets the cluster's state from another report.

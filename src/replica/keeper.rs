@@ -62,7 +62,7 @@ impl<F: ViewsFeed> Keeper<F> {
         let OpenStore { writer, generation, path, .. } =
             store::open_replica(&settings.data_dir, settings.store_cache_bytes)?;
         remove_unfinished(&settings.data_dir);
-        let status = Status::new(generation);
+        let status = Status::of_replica(generation);
         let now = ReplicaMoment::now();
         let follower = Follower::new(feed, writer, settings.of_follower(LONGEST_WAIT), status.clone(), None, now)?;
         if follower.topic() != settings.topic {
@@ -195,7 +195,7 @@ impl<F: ViewsFeed> Keeper<F> {
         let next = data_dir::next_number(data_dir)?;
         let OpenStore { writer, generation, path, .. } =
             store::begin_replica_beside(data_dir, next, self.settings.store_cache_bytes)?;
-        (self.generation, self.path, self.status) = (generation, path, Status::new(generation));
+        (self.generation, self.path, self.status) = (generation, path, Status::of_replica(generation));
         let settings = self.settings.of_follower(LONGEST_WAIT);
         self.follower = Some(Follower::new(feed, writer, settings, self.status.clone(), known_drop, now)?);
         Ok(())
