@@ -21,7 +21,7 @@ use crate::config::{CheckConfig, ServeConfig};
 use crate::domain::Topic;
 use crate::output;
 use crate::source::kafka::inspection::{self, ClusterAnswer, NewestRecords, TopicAnswer};
-use crate::source::kafka::views_topic::transactional_id;
+use crate::source::kafka::views_producer::transactional_id;
 use directory::Holder;
 pub use finding::Check;
 use finding::{Finding, Verdict};

@@ -167,7 +167,7 @@ impl ViewsProducer {
                         "{text}; the user needs the rights to describe and write the topic `{}` and to describe and write the \
                          transactional id `{}`",
                         self.topic,
-                        super::views_topic::transactional_id(&self.topic)
+                        transactional_id(&self.topic)
                     ));
                 }
                 _ => {}
@@ -180,6 +180,11 @@ impl ViewsProducer {
             _ => ViewsTopicError::Lost(text),
         }
     }
+}
+
+/// Returns the transactional id under which views are published on a topic. There is one for each topic, so that there is one publisher.
+pub fn transactional_id(topic: &str) -> String {
+    format!("optview-views-{topic}")
 }
 
 /// Returns librdkafka's settings for a producer of views under this id.

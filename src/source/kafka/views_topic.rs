@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
-use super::views_producer::ViewsProducer;
+use super::views_producer::{ViewsProducer, transactional_id};
 use super::{KafkaSettings, admin, metadata, topic_settings};
 use crate::domain::{NamedPartition, Topic};
 use crate::source::Watermarks;
@@ -41,11 +41,6 @@ pub struct ViewsTopicSettings {
     pub partitions: i32,
     /// Number of brokers that keep each partition, if the topic is made; `None` for the cluster's default.
     pub replication_factor: Option<i32>,
-}
-
-/// Returns the transactional id under which views are published on a topic. There is one for each topic, so that there is one publisher.
-pub fn transactional_id(topic: &str) -> String {
-    format!("optview-views-{topic}")
 }
 
 /// The topic of views in a cluster.
