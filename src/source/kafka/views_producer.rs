@@ -287,4 +287,23 @@ mod tests {
             assert!((0..10).any(|_| next.publish(&records()).is_ok()), "{request:?} {answer:?}");
         }
     }
+
+    /// A broker answers after some time, in which a core has other work.
+    #[test]
+    fn a_publisher_that_waits_for_brokers_keeps_no_core_busy() {
+        let (cluster, settings) = cluster();
+        let producer = producer(&settings);
+        producer.publish(&records()).unwrap();
+        cluster.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+        let (begin, used_before) = (Instant::now(), cpu_time());
+        producer.publish(&records()).unwrap();
+        let (waited, used) = (begin.elapsed(), cpu_time() - used_before);
+        assert!(waited > Duration::from_millis(400) && used < waited / 10, "{used:?} of {waited:?}");
+    }
+
+    /// Returns the time for which a core has worked for this thread.
+    fn cpu_time() -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+    }
 }
