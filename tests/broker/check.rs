@@ -132,7 +132,7 @@ fn check_looks_whether_the_topic_of_views_is_there_and_compacted(rig: &Rig) {
     for (name, code, verdict, part) in [
         (&compacted, 0, "right", "it has 3 partitions for views, each with a leader, and is compacted"),
         (&deleted, 3, "wrong", "it has cleanup.policy=delete"),
-        (&missing, 0, "doubtful", "`serve` makes it for views, compacted, with 12 partitions"),
+        (&missing, 0, "doubtful", "`serve` makes it for views, compacted, with 6 partitions"),
     ] {
         let checked = check(rig, &["--publish-views", name]);
         assert_eq!(checked.code, Some(code), "{:#?}", checked.findings);

@@ -223,16 +223,21 @@ fn events_are_folded_and_read_and_no_checkpoint_is_written_while_the_topic_of_vi
     create_compacted_topic(rig, &topic.name, 3, 2);
     let server = topic.serve(&[]);
     topic.check(&server);
-    let kept = server.wait_until_all_is_kept(rig).records_kept();
+    let kept = |report: &Report| -> Vec<Option<i64>> {
+        let of_views = report.partitions.iter().filter(|held| held.topic.ends_with("optimizations"));
+        of_views.map(|held| held.checkpoint).collect()
+    };
+    let before = server.wait_until_all_is_kept(rig);
     second.kill();
     load(rig, "150", "2");
     let ends: i64 = Topic::ALL.into_iter().map(|topic| rig.end(topic)).sum();
-    assert!(ends > kept);
+    assert!(ends > before.records_kept());
     let report = server.wait_for("it is warned", |report| {
         report.records_read() == ends
             && report.warnings.iter().any(|warning| warning.contains("views are not published"))
     });
-    assert_eq!(report.records_kept(), kept, "no checkpoint is ahead of the topic");
+    // A job's record may be read before any optimization links the job: it changes no view, and may be covered.
+    assert_eq!(kept(&report), kept(&before), "no checkpoint is ahead of the topic");
     assert!(publication(&report).holds_checkpoints && publication(&report).unpublished > 0, "{report:?}");
     let page = server.get("/optimizations?limit=1");
     assert_eq!((page.status, page.body["total"].as_u64()), (200, Some(report.views)));
