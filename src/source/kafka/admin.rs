@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::domain::Topic;
 
 use super::KafkaSettings;
+use super::closed_connection::log_closed_connections;
 use super::error_context::ErrorContext;
 use super::topic_settings::KEEP_ALL;
 
@@ -53,10 +54,8 @@ const CLUSTERS_DEFAULT: i32 = -1;
 type Admin = AdminClient<ErrorContext>;
 
 fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
-    let context = ErrorContext::default();
-    settings
-        .client_config()
-        .create_with_context(context)
+    log_closed_connections(&mut settings.client_config())
+        .create_with_context(ErrorContext::default())
         .map_err(|error| TopicError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
 }
 

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker};
@@ -18,6 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::KafkaSettings;
+use super::closed_connection::log_closed_connections;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 pub use super::queries::TopicRights;
@@ -44,8 +44,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Fails if no broker answers at all.
 pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer, RequestError> {
     let mut config = consumer_config(settings, group_id);
-    // A listener of another protocol only closes the connection, and librdkafka's guess at the cause is in its log of that.
-    config.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
+    log_closed_connections(&mut config);
     let client = config
         .create_with_context(ErrorContext::default())
         .map_err(|error| RequestError { kind: RequestErrorKind::Other, text: error.to_string() })?;

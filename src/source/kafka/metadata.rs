@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::closed_connection::log_closed_connections;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
@@ -177,8 +178,8 @@ pub fn watermarks<'a>(
 }
 
 fn connect(settings: &KafkaSettings) -> Result<Arc<QueryClient>, MetadataError> {
-    let config = consumer_config(settings, GROUP);
-    let asking = config.create_with_context(ErrorContext::default());
+    let mut config = consumer_config(settings, GROUP);
+    let asking = log_closed_connections(&mut config).create_with_context(ErrorContext::default());
     asking
         .map(|asking| Arc::new(QueryClient::new(asking)))
         .map_err(|error| unreachable(settings, error.to_string()))
