@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
+
 /// The most characters of a text that are shown.
 const TEXT_MAX: usize = 4_000;
 /// The most bytes of a hex dump.
@@ -25,13 +27,13 @@ pub struct Excerpt {
     pub is_cut: bool,
 }
 
-/// Returns the part of a value that is shown. If it is text and the reason names a line and a column, the line below that place
-/// points to it. Otherwise `place` is the offset of the byte to point to.
+/// Returns the part of a value that is shown. `place` is the offset of the byte to point to. Where it is not known, and the value is
+/// text, it is that of the line and the column that the reason names.
 pub fn excerpt(value: &[u8], reason: &str, place: Option<usize>) -> Excerpt {
     match std::str::from_utf8(value) {
         Ok(text) if text.chars().all(|character| !character.is_control() || "\n\r\t".contains(character)) => {
-            let named = place_in(reason).and_then(|place| offset_of(text, place));
-            of_text(text, named.or(place).filter(|place| *place <= text.len()))
+            let place = place.or_else(|| codec::named_line(text, reason)).filter(|place| *place <= text.len());
+            of_text(text, place.map(|place| text.floor_char_boundary(place)))
         }
         _ => {
             let place = place.filter(|place| *place <= value.len());
@@ -43,21 +45,6 @@ pub fn excerpt(value: &[u8], reason: &str, place: Option<usize>) -> Excerpt {
             Excerpt { text, is_dump: true, begin, is_cut: shown.len() < value.len() }
         }
     }
-}
-
-/// Returns the line and the column that a reason names, both counted from 1.
-fn place_in(reason: &str) -> Option<(usize, usize)> {
-    let (_, rest) = reason.rsplit_once("line ")?;
-    let (line, column) = rest.split_once(" column ")?;
-    let digits = column.find(|character: char| !character.is_ascii_digit()).unwrap_or(column.len());
-    Some((line.parse().ok()?, column[..digits].parse().ok()?))
-}
-
-/// Returns the offset of a line and a column, which counts bytes, as the decoder's do; `None` if there is no such line.
-fn offset_of(text: &str, (line, column): (usize, usize)) -> Option<usize> {
-    let content = text.split('\n').nth(line.checked_sub(1)?)?;
-    let begin = content.as_ptr().addr() - text.as_ptr().addr();
-    Some(begin + column.saturating_sub(1).min(content.len()))
 }
 
 /// Returns the part of a text that is shown: its beginning, or what is around a place beyond that.
