@@ -33,8 +33,6 @@ pub use transactional_id::{TransactionalIdAnswer, inspect_transactional_id};
 
 /// Time limit of the first answer, in which librdkafka may try each broker several times.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Time in which librdkafka reports why a connection has failed.
-const REASON_WITHIN: Duration = Duration::from_secs(1);
 /// Time limit of each later answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -53,7 +51,7 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
     // Of one topic, since a cluster may have thousands.
     let first = client.fetch_metadata(Some(settings.topics.get(Topic::Optimizations)), FIRST_ANSWER_WITHIN);
     let first = first.map_err(|error| {
-        await_reason(&client);
+        client.await_reason();
         failed(&error)
     })?;
     let mut topics = BTreeMap::new();
@@ -81,15 +79,6 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
         topics,
         limits: ClientLimits::of(&config),
     })
-}
-
-/// Waits until the reason for a failed connection has been reported. Reports come only while a client is polled.
-fn await_reason(client: &QueryClient) {
-    let begin = Instant::now();
-    while client.context().last().is_none() && begin.elapsed() < REASON_WITHIN {
-        // It reads nothing, so that nothing is lost.
-        let _ = client.poll(Duration::from_millis(50));
-    }
 }
 
 /// Returns what metadata have of a topic.
@@ -147,7 +136,7 @@ fn ask_brokers(
                 Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion),
             )) => None,
             _ => {
-                await_reason(client);
+                client.await_reason();
                 let reason = client.context().last().filter(|(_, text)| text.contains(&address));
                 Some(reason.map_or_else(RequestError::unanswered, RequestError::reported))
             }

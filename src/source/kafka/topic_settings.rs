@@ -9,7 +9,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaSettings;
-use super::closed_connection::log_closed_connections;
 use super::error_context::ErrorContext;
 use crate::domain::Topic;
 
@@ -220,9 +219,11 @@ fn describe_resources(
     wanted: &[ResourceSpecifier<'_>],
 ) -> Result<Vec<ConfigResource>, SettingsError> {
     let brokers = || settings.brokers.clone();
-    let admin: AdminClient<ErrorContext> = log_closed_connections(&mut settings.client_config())
-        .create_with_context(ErrorContext::default())
-        .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
+    let admin: AdminClient<ErrorContext> =
+        settings
+            .client_config()
+            .create_with_context(ErrorContext::default())
+            .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
     let options = AdminOptions::new().request_timeout(Some(deadline));
     let failed = |error: &KafkaError| match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
