@@ -1,8 +1,9 @@
 //! The workflow with the real program: a topic of garbage stops, its dead letters are listed, shown, exported, tried again and
 //! discarded, and it is read on; first beside an instance that serves them, then at rest.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use optview::domain::{Commit, DeadLetter, Topic, TopicPartition};
 use optview::source::archive::decode_line;
@@ -22,10 +23,14 @@ impl Letters {
         Letters { data_dir: world.directory.path().join("data") }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = after("true");
         command.arg("dead-letters").args(arguments).arg("--data-dir").arg(&self.data_dir);
-        command.output().expect("a program to run")
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("a program to run")
     }
 
     /// Runs a command with `--json`, and gives its exit code and its answer.
@@ -242,4 +247,24 @@ fn mistakes_are_named() {
     assert!(why.contains("choose in two ways"), "{why}");
     assert_eq!(letters.text(&["list"]), "There is no such dead letter.\n");
     assert_eq!(letters.json(&["discard", "--all"]).1["discarded"], 0);
+}
+
+#[test]
+fn a_command_says_that_the_instance_is_silent_and_ends_when_it_is_told_to() {
+    let (world, mut program) = stopped();
+    let letters = Letters::of(&world);
+    program.signal("STOP");
+    let mut command = letters.command(&["list"]);
+    let mut command = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(command.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("`optview serve` has been silent for 10 s")));
+    let kill = format!("kill -s TERM {}", command.id());
+    assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(rest.iter().any(|line| line.contains("told to stop")), "{rest:?}");
+    assert_eq!(command.wait().unwrap().code(), Some(1));
+    program.signal("CONT");
+    assert_eq!(letters.json(&["list"]).1["count"], 21);
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
 }
