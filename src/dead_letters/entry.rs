@@ -3,7 +3,6 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::selection::has_reason;
 use crate::domain::{DeadLetter, NamedPartition, PartitionOffset, Topic};
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError};
@@ -149,6 +148,6 @@ impl PageRequest {
 
     fn has(&self, letter: &DeadLetter) -> bool {
         self.topic.is_none_or(|topic| letter.position.topic == topic)
-            && self.reason.as_ref().is_none_or(|text| has_reason(letter, text))
+            && self.reason.as_ref().is_none_or(|text| letter.has_reason(text))
     }
 }

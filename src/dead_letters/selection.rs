@@ -88,7 +88,7 @@ impl LetterSelection {
     pub fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
         let time = letter.timestamp_millis.unwrap_or_default();
         stream.is_none_or(|stream| letter.position.topic == stream)
-            && self.reason.as_ref().is_none_or(|text| has_reason(letter, text))
+            && self.reason.as_ref().is_none_or(|text| letter.has_reason(text))
             && self.before_millis.is_none_or(|before| time < before)
             && self.after_millis.is_none_or(|after| time >= after)
     }
@@ -114,11 +114,6 @@ pub fn position_of(id: &str, topics: &TopicNames) -> Result<PartitionOffset, Sel
 /// Returns the names of the topics in one line.
 fn listed(topics: &TopicNames) -> String {
     Topic::ALL.map(|topic| topics.get(topic)).join(", ")
-}
-
-/// Returns true if a letter's reason contains a text, or the kind of it, by which lists name it.
-pub(super) fn has_reason(letter: &DeadLetter, text: &str) -> bool {
-    letter.reason.contains(text) || letter.kind().contains(text)
 }
 
 /// Passes each letter that is chosen to `take`, until that breaks. Returns the ids that name no letter.

@@ -81,6 +81,11 @@ impl DeadLetter {
         kind_of(&self.reason)
     }
 
+    /// Returns true if the reason contains a text, or the kind of it, by which lists name it.
+    pub fn has_reason(&self, text: &str) -> bool {
+        self.reason.contains(text) || self.kind().contains(text)
+    }
+
     /// Approximate size in memory in bytes.
     pub fn size(&self) -> usize {
         let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);

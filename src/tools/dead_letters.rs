@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::context::{ToolContext, ToolOutcome};
-use crate::codec;
+use crate::codec::{self, Framing};
 use crate::data_dir;
 use crate::dead_letters::{DeadLetterEntry, Excerpt, LetterSelection, each_selected, excerpt, list, position_of};
 use crate::disk::{self, TargetError};
@@ -129,10 +129,6 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
             "there is no dead letter {id}: it was understood, tried again with success, discarded, or replaced by newer ones"
         );
     };
-    let place = if letter.is_whole() { codec::error_place(&letter.record(), access.framing) } else { None };
-    // Of what is hidden in the value, its lines are not the value's own.
-    let is_hidden = codec::hides_texts(&letter.record(), access.framing);
-    let reason = if is_hidden { "" } else { letter.reason.as_str() };
     ToolOutcome::new(&LetterDetails {
         entry: DeadLetterEntry::of(&letter, topics),
         key_hex: letter.key.as_deref().and_then(hex_unless_text),
@@ -143,8 +139,17 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
                 (name.clone(), value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()))
             })
             .collect(),
-        value: letter.value.as_ref().map(|value| excerpt(value, reason, place)),
+        value: letter.value.as_ref().map(|value| excerpt(value, place_of_error(&letter, value, access.framing))),
     })
+}
+
+/// Returns the offset in a letter's value at which its error begins.
+fn place_of_error(letter: &DeadLetter, value: &[u8], framing: Framing) -> Option<usize> {
+    let record = letter.record();
+    let found = if letter.is_whole() { codec::error_place(&record, framing) } else { None };
+    // Of what is hidden in the value, the lines are not the value's own.
+    let is_hidden = codec::hides_texts(&record, framing);
+    found.or_else(|| codec::named_line(std::str::from_utf8(value).ok().filter(|_| !is_hidden)?, &letter.reason))
 }
 
 /// Returns the beginning of a key in hexadecimal digits unless it is text.

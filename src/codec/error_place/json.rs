@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 
 use super::super::unknown_fields::inner_message;
 use super::super::{DecodeError, EVENT_FIELD, payload_encoding};
-use super::DEPTH_LIMIT;
+
+/// Depth of objects within objects beyond which no place is looked for.
+const DEPTH_LIMIT: usize = 8;
 
 /// Returns the offset in a payload at which its error begins.
 pub fn place(message: &DescriptorProto, payload: &[u8], error: &DecodeError) -> Option<usize> {
@@ -47,11 +49,9 @@ fn offset_in(text: &str, part: &str) -> usize {
 /// `text`.
 fn named(message: &DescriptorProto, text: &str, object: &str, path: &[&str], depth: usize) -> Option<usize> {
     let (name, rest) = path.split_first()?;
-    let is_named = |field: &&FieldDescriptorProto| field.name() == *name || field.json_name() == *name;
-    let field = message.field.iter().find(is_named)?;
-    let is_field = |member: &&(String, &RawValue)| member.0 == field.name() || member.0 == field.json_name();
+    let field = field_of(message, name)?;
     let members = members(object)?;
-    let (_, value) = members.iter().rfind(is_field)?;
+    let (_, value) = members.iter().rfind(|(name, _)| is_called(field, name))?;
     let inner = match inner_message(field) {
         Some(inner) if depth < DEPTH_LIMIT => named(inner, text, value.get(), rest, depth + 1),
         _ => None,
@@ -59,11 +59,18 @@ fn named(message: &DescriptorProto, text: &str, object: &str, path: &[&str], dep
     Some(inner.unwrap_or(offset_in(text, value.get())))
 }
 
+/// Returns true if a field has this name in either spelling.
+fn is_called(field: &FieldDescriptorProto, name: &str) -> bool {
+    field.name() == name || field.json_name() == name
+}
+
+fn field_of<'a>(message: &'a DescriptorProto, name: &str) -> Option<&'a FieldDescriptorProto> {
+    message.field.iter().find(|field| is_called(field, name))
+}
+
 /// Returns the offset of the first name that the message does not have; where it is written with escapes, that of its value.
 fn unknown(message: &DescriptorProto, text: &str) -> Option<usize> {
-    let is_known =
-        |name: &str| message.field.iter().any(|field| field.name() == name || field.json_name() == name);
-    let (name, value) = members(text)?.into_iter().find(|(name, _)| !is_known(name))?;
+    let (name, value) = members(text)?.into_iter().find(|(name, _)| field_of(message, name).is_none())?;
     let value = offset_in(text, value.get());
     let before = text[..value].trim_end().trim_end_matches(':').trim_end();
     let begin = before.strip_suffix('"').and_then(|before| before.strip_suffix(name.as_str())).map(str::len);
@@ -105,8 +112,9 @@ impl<'de> Visitor<'de> for MembersVisitor {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::error_place;
+    use super::named_line;
     use crate::codec::Framing;
+    use crate::codec::error_place;
     use crate::domain::{Record, Topic, TopicPartition};
 
     fn record<'a>(value: &'a [u8], content_type: Option<&'a str>) -> Record<'a> {
@@ -155,6 +163,21 @@ mod tests {
         }
         check(r#"{"metadata":{"eventId":"e","occurredAt":<"yesterday"},"optimizationId":"a","deleted":{}}"#);
         check(r#"{"metadata":<{"eventId":"e"},"optimizationId":"a","deleted":{}}"#);
+    }
+
+    #[test]
+    fn a_line_and_a_column_that_a_reason_names_are_a_place_in_the_text() {
+        for (text, reason, expected) in [
+            ("{\n  \"jobId\": x\n}", "expected value at line 2 column 12", Some(13)),
+            ("\"ä\" x", "at line 1 column 6", Some(5)),
+            ("{}", "event: none of created is set", None),
+            ("{}", "at line 3 column 1", None),
+            // A reason quotes names that producers choose.
+            ("{}", "there is `line 1 column 18446744073709551615`", Some(2)),
+            ("{}", "there is `line 0 column 0`", None),
+        ] {
+            assert_eq!(named_line(text, reason), expected, "{reason}");
+        }
     }
 
     proptest! {

@@ -65,11 +65,10 @@ fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
 
 /// Makes a client that asks for metadata: librdkafka reports the reason for a failed request to those only that are polled.
 fn asking(settings: &KafkaSettings) -> Result<Arc<QueryClient>, TopicError> {
-    let unreachable = |error: MetadataError| TopicError::Unreachable {
-        brokers: settings.brokers.clone(),
-        why: error.to_string(),
-    };
-    metadata::connect(settings).map_err(unreachable)
+    metadata::connect(settings).map_err(|error| match error {
+        MetadataError::Unreachable { brokers, why } => TopicError::Unreachable { brokers, why },
+        error => TopicError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() },
+    })
 }
 
 /// Explains a request that timed out by the reason that librdkafka reported separately.
