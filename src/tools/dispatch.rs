@@ -133,34 +133,27 @@ pub(super) fn ask(
 ) -> anyhow::Result<ToolReply> {
     let mut reply = None;
     let mut is_reported = false;
-    let mut wait_on = |silent: Duration| {
-        if silent >= SILENCE_REPORTED && !std::mem::replace(&mut is_reported, true) {
-            tracing::warn!(
-                "`optview serve` has been silent for {} s. It may be at long work, or be suspended, or hang: look at its log. This \
-                 command waits on until it is ended",
-                SILENCE_REPORTED.as_secs()
-            );
-        }
-        if is_set(stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let mut take = |line: &[u8]| match serde_json::from_slice(line) {
-        Ok(ToolMessage::Progress(progress)) => watch(progress),
-        Ok(last) => {
-            reply = Some(Ok(last));
-            ControlFlow::Break(())
-        }
-        Err(error) => {
-            reply = Some(Err(anyhow!(
-                "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
-            )));
-            ControlFlow::Break(())
-        }
-    };
-    control::ask(process, serde_json::to_vec(tool)?, &mut take, &mut wait_on).with_context(|| {
-        match is_set(stop) {
-            true => "told to stop before `optview serve` had answered",
-            false => "`optview serve` ended before it had answered: try again",
-        }
+    control::ask(
+        process,
+        serde_json::to_vec(tool)?,
+        &mut |line| match serde_json::from_slice(line) {
+            Ok(ToolMessage::Progress(progress)) => watch(progress),
+            Ok(last) => {
+                reply = Some(Ok(last));
+                ControlFlow::Break(())
+            }
+            Err(error) => {
+                reply = Some(Err(anyhow!(
+                    "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
+                )));
+                ControlFlow::Break(())
+            }
+        },
+        &mut |silent| wait_on(silent, &mut is_reported, stop),
+    )
+    .with_context(|| match is_set(stop) {
+        true => "told to stop before `optview serve` had answered",
+        false => "`optview serve` ended before it had answered: try again",
     })?;
     match reply.transpose()? {
         Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
@@ -170,6 +163,18 @@ pub(super) fn ask(
             bail!("`optview serve` was told to end before the answer was whole: try again")
         }
     }
+}
+
+/// Decides whether to wait on for a process that has been silent for so long, and tells people of a long silence once.
+fn wait_on(silent: Duration, is_reported: &mut bool, stop: Option<&AtomicBool>) -> ControlFlow<()> {
+    if silent >= SILENCE_REPORTED && !std::mem::replace(is_reported, true) {
+        tracing::warn!(
+            "`optview serve` has been silent for {} s. It may be at long work, or be suspended, or hang: look at its log. This \
+             command waits on until it is ended",
+            SILENCE_REPORTED.as_secs()
+        );
+    }
+    if is_set(stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Runs a tool on the store as it is. This process holds its directory.
