@@ -41,7 +41,7 @@ use crate::domain::{Record, Timestamp, Topic};
 use cloud_event::CloudEvent;
 use decoded_payload::{DecodedPayload, EventParts, PartialMetadata, parse_time};
 pub use encode::Encoding;
-pub use error_place::error_place;
+pub use error_place::{error_place, named_line};
 pub use errors::DecodeError;
 use errors::EVENT_FIELD;
 use framing::UnwrappedValue;

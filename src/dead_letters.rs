@@ -9,4 +9,4 @@ mod selection;
 pub use entry::{DeadLetterEntry, DeadLetterPage, PageRequest, page, parse_id};
 pub use groups::{DeadLetterGroup, LetterList, list};
 pub use hex_dump::{Excerpt, excerpt};
-pub use selection::{LetterSelection, SelectionError, each_selected};
+pub use selection::{LetterSelection, SelectionError, each_selected, position_of};

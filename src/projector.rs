@@ -363,6 +363,7 @@ impl<'a> Projector<'a> {
             checkpoints: &self.checkpoints,
             findings: &self.findings,
             letters: &self.letters,
+            letters_only_counted: self.backlog.only_counted(),
             write_back: &mut self.write_back,
         };
         self.reporter.report(now, source, parts);

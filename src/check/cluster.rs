@@ -1,6 +1,7 @@
 //! The findings about the cluster as a whole: pure, from its answers.
 
 use super::finding::{Check, Finding};
+use crate::source::kafka::closed_connection;
 use crate::source::kafka::inspection::{ClusterAnswer, RequestError, RequestErrorKind};
 
 /// Returns the findings about brokers, TLS, the user, and the consumer group.
@@ -31,15 +32,11 @@ fn unreachable(error: &RequestError, brokers: &str) -> Finding {
         }
         RequestErrorKind::Name => "The name is not known: correct --brokers, or this machine's DNS",
         RequestErrorKind::Authorization => "Grant DESCRIBE on the cluster and the topics to this user",
-        // librdkafka's words for an end of the connection before the first answer.
-        _ if error.text.contains("Disconnected") && error.text.contains("APIVERSION_QUERY") => {
-            "What listens there ends the connection at the first request: it speaks TLS, and security.protocol says that it does not; or \
-             it is no broker"
-        }
-        RequestErrorKind::Connection | RequestErrorKind::Other => {
-            "Is --brokers right, does a firewall let this machine through, and does that listener speak what \
-             security.protocol says?"
-        }
+        RequestErrorKind::Connection | RequestErrorKind::Other => closed_connection::remedy(&error.text)
+            .unwrap_or(
+                "Is --brokers right, does a firewall let this machine through, and does that listener speak what \
+             security.protocol says?",
+            ),
     };
     Finding::wrong(Check::Brokers, format!("no broker answers: {}", error.text), remedy).of(brokers)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use itertools::Itertools as _;
+
 use super::finding::{Check, Finding, listed};
 use crate::codec::{Framing, ValueForm};
 use crate::domain::{OwnedRecord, Topic};
@@ -35,7 +37,7 @@ struct TopicSample<'a> {
     forms: BTreeMap<String, usize>,
     /// The distinct reasons for which records are refused: their number, and the position of the first.
     refused: BTreeMap<&'a str, (usize, String)>,
-    /// The doubts by their code: their number, the position and the text of the first.
+    /// The doubts by their code: the number of records that have them, the position and the text of the first.
     doubts: BTreeMap<&'static str, (usize, String, &'a str)>,
 }
 
@@ -93,7 +95,9 @@ impl<'a> TopicSample<'a> {
             }
         }
         // What came before the sample is not in it.
-        for doubt in outcome.doubts.iter().filter(|doubt| doubt.code != DELETES_NOTHING) {
+        let doubts = outcome.doubts.iter().filter(|doubt| doubt.code != DELETES_NOTHING);
+        // Records are counted, and a record may have an oddity several times.
+        for doubt in doubts.unique_by(|doubt| doubt.code) {
             self.doubts.entry(doubt.code).or_insert_with(|| (0, position(), &doubt.text)).0 += 1;
         }
     }

@@ -1,5 +1,7 @@
-//! The place in a record's value at which it cannot be understood, for people who look at its bytes. JSON's decoder names the line and
-//! the column itself; protobuf's names fields only.
+//! The place in a record's value at which it cannot be understood, for people who look at its bytes. JSON's decoder names fields, and
+//! the line and the column where it stops; protobuf's names fields only.
+
+mod json;
 
 use std::borrow::Cow;
 
@@ -10,18 +12,20 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, Struct, Timestamp};
 
 use super::framing::{self, Framing, UnwrappedValue};
 use super::unknown_fields::{CONTRACT, inner_message, message_name};
+pub use json::named_line;
+
 use super::{DecodeError, EVENT_FIELD, Encoding, decode_framed};
 use crate::domain::Record;
 
 /// Depth of messages within messages beyond which no place is looked for.
 const DEPTH_LIMIT: usize = 8;
 
-/// Returns the offset of the byte in a record's value at which its error begins, if it is a protobuf message and the error has a
-/// place: where the message breaks off, or the field that has a wrong value or no name.
+/// Returns the offset of the byte in a record's value at which its error begins, if the error has a place: where the message breaks
+/// off, or the field that has a wrong value or a name that is unknown. What is compressed or written in base64 has no place.
 pub fn error_place(record: &Record<'_>, framing: Framing) -> Option<usize> {
     let error = decode_framed(record, framing).err()?;
     let value = record.value?;
-    let UnwrappedValue { encoding: Encoding::Protobuf, payload: Cow::Borrowed(payload), .. } =
+    let UnwrappedValue { encoding, payload: Cow::Borrowed(payload), .. } =
         framing::unframe(value, &record.headers, framing).ok()?
     else {
         return None;
@@ -30,6 +34,7 @@ pub fn error_place(record: &Record<'_>, framing: Framing) -> Option<usize> {
     let begin = payload.as_ptr().addr() - value.as_ptr().addr();
     let message = &CONTRACT[message_name(record.position.topic)];
     let place = match error {
+        error if encoding == Encoding::Json => json::place(message, payload, &error),
         DecodeError::Payload { .. } => broken(message, payload, 0, 0),
         DecodeError::Field { field, .. } if field == EVENT_FIELD => unknown(message, payload),
         DecodeError::Field { field, .. } => named(message, payload, &field.split('.').collect::<Vec<_>>(), 0),

@@ -131,13 +131,15 @@ fn check_letters(layers: &mut Layers<'_>) {
         return;
     }
     let is_given = |option| layers.last(option).is_some() || layers.is_refused(option);
-    let is_any_given = ["ids", "topic", "reason", "before", "after", "from_topic"].into_iter().any(is_given);
-    if is_given("from_topic") && is_given("ids") {
-        let what =
-            "choose in two ways; give one of them, or --topic, --reason, --before and --after with --from-topic";
-        layers.mistake(&["ids", "from_topic"], what);
-    }
-    if layers.value("all") != Some(true) && !is_any_given {
+    let chooses_all = layers.value("all") == Some(true);
+    let by_kind =
+        ["topic", "reason", "before", "after", "from_topic"].into_iter().filter(|option| is_given(*option));
+    let mut others: Vec<&str> = by_kind.chain(chooses_all.then_some("all")).collect();
+    let has_ids = is_given("ids");
+    if has_ids && !others.is_empty() {
+        others.insert(0, "ids");
+        layers.mistake(&others, "choose in two ways; give ids alone, or what the letters have in common");
+    } else if !has_ids && others.is_empty() {
         let what = "nothing says which dead letters are meant; give their ids, --topic, --reason, --before or --after, or --all";
         layers.mistake(&["ids", "all"], what);
     }

@@ -33,7 +33,7 @@ pub struct LetterFilter {
     /// Choose those of this topic only
     #[arg(long, value_name = "NAME", value_parser = values::topic)]
     pub topic: Option<String>,
-    /// Choose those only whose reason contains this text
+    /// Choose those only whose reason contains this text, or the kind of it, as `list` has that
     #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub reason: Option<String>,
     /// Choose those only whose records were written before this time (RFC 3339)

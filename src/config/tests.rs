@@ -158,9 +158,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 "validate" => "validate FILE",
                 "snapshot export" => "snapshot export FILE --data-dir /tmp/optview",
                 "snapshot import" => "snapshot import FILE --data-dir /tmp/optview",
-                // Letters of a topic are not chosen by the store's ids.
-                "dead-letters retry" if name == "from-topic" => "dead-letters retry --data-dir /tmp/optview",
-                command if command.starts_with("dead-letters") => least_about_letters(command),
+                command if command.starts_with("dead-letters") => least_about_letters(command, name),
                 "keys add" => "keys add --organization org-1 --api-keys /tmp/optview",
                 "keys list" => "keys list --api-keys /tmp/optview",
                 "keys revoke" => "keys revoke KEY --api-keys /tmp/optview",
@@ -186,8 +184,16 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     }
 }
 
-fn least_about_letters(command: &str) -> &'static str {
+/// The options that choose letters otherwise than by their ids.
+const CHOOSES_LETTERS: [&str; 6] = ["all", "topic", "reason", "before", "after", "from-topic"];
+
+fn least_about_letters(command: &str, name: &str) -> &'static str {
     match command {
+        // Letters are chosen by their ids or by what they have in common.
+        "dead-letters retry" if CHOOSES_LETTERS.contains(&name) => "dead-letters retry --data-dir /tmp/optview",
+        "dead-letters discard" if CHOOSES_LETTERS.contains(&name) => {
+            "dead-letters discard --data-dir /tmp/optview"
+        }
         "dead-letters list" => "dead-letters list --data-dir /tmp/optview",
         "dead-letters show" => "dead-letters show jobs/0@1 --data-dir /tmp/optview",
         "dead-letters retry" => "dead-letters retry jobs/0@1 --data-dir /tmp/optview --brokers kafka:9092",

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser as _;
 
 use super::values;
 use crate::codec::Framing;
@@ -17,7 +15,7 @@ pub struct ValidateConfig {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The topic that the events are for: optimizations, jobs or multistart-runs; not needed for records of an archive
-    #[arg(long, value_name = "TOPIC", value_parser = stream_parser())]
+    #[arg(long, value_name = "TOPIC", value_parser = stream)]
     pub topic: Option<Topic>,
     /// The record's key, if the file is one event
     #[arg(long, value_name = "KEY")]
@@ -39,9 +37,9 @@ pub struct ValidateConfig {
     pub json: bool,
 }
 
-fn stream_parser() -> impl clap::builder::TypedValueParser<Value = Topic> {
-    PossibleValuesParser::new(Topic::ALL.map(Topic::default_name)).map(|name| {
-        let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
-        topic.expect("only these names are accepted")
-    })
+fn stream(text: &str) -> Result<Topic, String> {
+    Topic::ALL
+        .into_iter()
+        .find(|topic| topic.default_name() == text)
+        .ok_or_else(|| "is none of optimizations, jobs and multistart-runs".to_owned())
 }

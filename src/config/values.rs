@@ -227,6 +227,9 @@ pub fn archive(text: &str) -> ParseResult<(PathBuf, TopicNames)> {
 
 /// Parses the path of a file, there or not. It is made absolute, as another process may open the file.
 pub fn file(text: &str) -> ParseResult<PathBuf> {
+    if text == "-" {
+        return Err("is not taken for standard input or output here; give a file".to_owned());
+    }
     match std::path::absolute(text) {
         Ok(path) if path.is_dir() => Err("is a directory; give a file".to_owned()),
         Ok(path) => Ok(path),

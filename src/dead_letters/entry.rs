@@ -63,7 +63,7 @@ pub struct PageRequest {
     pub after: Option<PartitionOffset>,
     /// The stream of the letters; `None` for all.
     pub topic: Option<Topic>,
-    /// A text that their reasons contain.
+    /// A text that their reasons contain, or the kinds of these.
     pub reason: Option<String>,
 }
 
@@ -148,6 +148,6 @@ impl PageRequest {
 
     fn has(&self, letter: &DeadLetter) -> bool {
         self.topic.is_none_or(|topic| letter.position.topic == topic)
-            && self.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
+            && self.reason.as_ref().is_none_or(|text| letter.has_reason(text))
     }
 }

@@ -25,13 +25,12 @@ pub struct Excerpt {
     pub is_cut: bool,
 }
 
-/// Returns the part of a value that is shown. If it is text and the reason names a line and a column, the line below that place
-/// points to it. Otherwise `place` is the offset of the byte to point to.
-pub fn excerpt(value: &[u8], reason: &str, place: Option<usize>) -> Excerpt {
+/// Returns the part of a value that is shown. `place` is the offset of the byte to point to.
+pub fn excerpt(value: &[u8], place: Option<usize>) -> Excerpt {
     match std::str::from_utf8(value) {
         Ok(text) if text.chars().all(|character| !character.is_control() || "\n\r\t".contains(character)) => {
-            let named = place_in(reason).and_then(|place| offset_of(text, place));
-            of_text(text, named.or(place).filter(|place| *place <= text.len()))
+            let place = place.filter(|place| *place <= text.len());
+            of_text(text, place.map(|place| text.floor_char_boundary(place)))
         }
         _ => {
             let place = place.filter(|place| *place <= value.len());
@@ -43,21 +42,6 @@ pub fn excerpt(value: &[u8], reason: &str, place: Option<usize>) -> Excerpt {
             Excerpt { text, is_dump: true, begin, is_cut: shown.len() < value.len() }
         }
     }
-}
-
-/// Returns the line and the column that a reason names, both counted from 1.
-fn place_in(reason: &str) -> Option<(usize, usize)> {
-    let (_, rest) = reason.rsplit_once("line ")?;
-    let (line, column) = rest.split_once(" column ")?;
-    let digits = column.find(|character: char| !character.is_ascii_digit()).unwrap_or(column.len());
-    Some((line.parse().ok()?, column[..digits].parse().ok()?))
-}
-
-/// Returns the offset of a line and a column, which counts bytes, as the decoder's do; `None` if there is no such line.
-fn offset_of(text: &str, (line, column): (usize, usize)) -> Option<usize> {
-    let content = text.split('\n').nth(line.checked_sub(1)?)?;
-    let begin = content.as_ptr().addr() - text.as_ptr().addr();
-    Some(begin + column.saturating_sub(1).min(content.len()))
 }
 
 /// Returns the part of a text that is shown: its beginning, or what is around a place beyond that.
@@ -128,11 +112,11 @@ mod tests {
     #[test]
     fn the_place_of_the_error_is_marked() {
         let value = "{\n  \"jobId\": x\n}".as_bytes();
-        let shown = excerpt(value, "the payload is not JSON: expected value at line 2 column 12", None);
+        let shown = excerpt(value, Some(13));
         assert_eq!(shown.text, "{\n  \"jobId\": x\n           ^ here\n}\n");
         assert!(!shown.is_dump && !shown.is_cut);
         // A letter of two bytes takes one place.
-        let shown = excerpt("\"ä\" x".as_bytes(), "at line 1 column 6", None);
+        let shown = excerpt("\"ä\" x".as_bytes(), Some(5));
         assert_eq!(shown.text, "\"ä\" x\n    ^ here\n");
     }
 
@@ -140,8 +124,7 @@ mod tests {
     fn a_place_far_in_a_text_is_shown_with_what_is_around_it() {
         let value = format!("{{\"name\":\"{}\", x}}", "ü".repeat(400_000));
         let at = value.len() - 2;
-        let reason = format!("the payload is not JSON: key must be a string at line 1 column {}", at + 1);
-        let shown = excerpt(value.as_bytes(), &reason, None);
+        let shown = excerpt(value.as_bytes(), Some(at));
         assert!(shown.is_cut && shown.begin > 700_000, "{}", shown.begin);
         let (line, mark) = shown.text.split_once('\n').unwrap();
         let before = mark.find('^').unwrap();
@@ -150,20 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_without_a_place_marks_none() {
-        assert_eq!(excerpt(b"{}", "event: none of created is set", None).text, "{}");
+    fn without_a_place_nothing_is_marked() {
+        assert_eq!(excerpt(b"{}", None).text, "{}");
     }
 
     #[test]
-    fn a_place_beyond_the_text_costs_nothing() {
-        // A reason quotes names that producers choose.
-        let reason = format!("there is `line 1 column {}`", usize::MAX);
-        assert_eq!(excerpt(b"{}", &reason, None).text, "{}\n  ^ here\n");
+    fn a_place_beyond_the_text_or_within_a_character_is_none_or_before_it() {
+        assert_eq!(excerpt(b"{}", Some(2)).text, "{}\n  ^ here\n");
+        assert_eq!(excerpt(b"{}", Some(usize::MAX)).text, "{}");
+        assert_eq!(excerpt("ä".as_bytes(), Some(1)).text, "ä\n^ here\n");
     }
 
     #[test]
     fn bytes_that_are_no_text_are_dumped() {
-        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", "event: none is set", None);
+        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", None);
         assert!(shown.is_dump);
         assert_eq!(
             shown.text,
@@ -174,36 +157,32 @@ mod tests {
 
     #[test]
     fn the_place_of_the_error_is_marked_in_a_dump_which_begins_before_it() {
-        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", "", Some(17));
+        let shown = excerpt(b"\0\0\0\0\x07abcdefghijklmnop", Some(17));
         assert!(
             shown.text.contains(" 6c 6d 6e 6f 70 ")
                 && shown.text.ends_with(&format!("\n{}^^ here\n", " ".repeat(13)))
         );
         // Where more was expected.
-        let shown = excerpt(b"\0abc", "", Some(4));
+        let shown = excerpt(b"\0abc", Some(4));
         assert!(shown.text.ends_with(&format!("\n{}^^ here\n", " ".repeat(22))), "{}", shown.text);
         let value: Vec<u8> = (0..=u8::MAX).cycle().take(10_000).collect();
-        let shown = excerpt(&value, "", Some(5_001));
+        let shown = excerpt(&value, Some(5_001));
         assert_eq!((shown.begin % LINE, shown.is_cut), (0, true));
         let lines: Vec<&str> = shown.text.lines().collect();
         let at = lines.iter().position(|line| line.ends_with("^^ here")).unwrap();
         assert!(lines[at - 1].starts_with("00001380 ") && (10..24).contains(&at), "{}", shown.text);
         assert_eq!(&lines[at - 1][lines[at].find('^').unwrap()..][..2], "89");
-        assert!(!excerpt(&value, "", Some(10_001)).text.contains("here"));
+        assert!(!excerpt(&value, Some(10_001)).text.contains("here"));
     }
 
     proptest! {
         #[test]
-        fn no_value_and_no_reason_make_it_panic_and_what_is_shown_has_a_bound(
-            value in proptest::collection::vec(any::<u8>(), 0..2_000), text in ".{0,200}", reason: String,
-            line in 0..5_usize, column in 0..5_000_usize, byte: Option<u16>,
+        fn no_value_and_no_place_make_it_panic_and_what_is_shown_has_a_bound(
+            value in proptest::collection::vec(any::<u8>(), 0..2_000), text in ".{0,200}", byte: Option<u16>,
         ) {
-            let place = format!("at line {line} column {column}");
             for value in [value.as_slice(), text.as_bytes()] {
-                for reason in [&reason, &place] {
-                    let shown = excerpt(value, reason, byte.map(usize::from));
-                    prop_assert!(shown.text.len() <= 4 * TEXT_MAX + DUMP_MAX * 6 + 5_100);
-                }
+                let shown = excerpt(value, byte.map(usize::from));
+                prop_assert!(shown.text.len() <= 4 * TEXT_MAX + DUMP_MAX * 6 + 5_100);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use itertools::Itertools as _;
 use serde::{Deserialize, Serialize};
 
 use super::entry::parse_id;
@@ -22,7 +23,7 @@ pub struct LetterSelection {
     /// The name of the topic, or of its stream.
     #[serde(default)]
     pub topic: Option<String>,
-    /// A text that the reason contains.
+    /// A text that the reason contains, or its kind.
     #[serde(default)]
     pub reason: Option<String>,
     /// The time before which the records were written, in milliseconds since 1970.
@@ -41,6 +42,19 @@ pub enum SelectionError {
         "`{0}` is no dead letter's id: give TOPIC/PARTITION@OFFSET, as `optview dead-letters list` shows them"
     )]
     NoId(String),
+    /// The text is like an id, of a topic that the store does not have.
+    #[error(
+        "`{id}` is no dead letter's id: the store is built from no topic `{name}`, but from {topics}; give TOPIC/PARTITION@OFFSET, as \
+         `optview dead-letters list` shows them"
+    )]
+    OtherTopicsId {
+        /// The text that was given.
+        id: String,
+        /// The name of the topic in it.
+        name: String,
+        /// The names of the topics.
+        topics: String,
+    },
     /// The store has no such topic.
     #[error("the store is built from no topic `{name}`: its topics are {topics}")]
     NoTopic {
@@ -61,28 +75,45 @@ impl LetterSelection {
         let stream = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
         match topics.topic_of(name).or(stream) {
             Some(topic) => Ok(Some(topic)),
-            None => {
-                let topics = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
-                Err(SelectionError::NoTopic { name: name.clone(), topics })
-            }
+            None => Err(SelectionError::NoTopic { name: name.clone(), topics: listed(topics) }),
         }
     }
 
-    /// Returns the positions of the ids.
+    /// Returns the positions of the ids, each once.
     fn positions(&self, topics: &TopicNames) -> Result<Vec<PartitionOffset>, SelectionError> {
-        let positions =
-            self.ids.iter().map(|id| parse_id(id, topics).ok_or_else(|| SelectionError::NoId(id.clone())));
-        positions.collect()
+        self.ids.iter().map(|id| position_of(id, topics)).unique_by(|found| found.as_ref().ok().copied()).collect()
     }
 
     /// Returns true if a letter has all that was chosen. `stream` is [`LetterSelection::stream`].
     pub fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
         let time = letter.timestamp_millis.unwrap_or_default();
         stream.is_none_or(|stream| letter.position.topic == stream)
-            && self.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
+            && self.reason.as_ref().is_none_or(|text| letter.has_reason(text))
             && self.before_millis.is_none_or(|before| time < before)
             && self.after_millis.is_none_or(|after| time >= after)
     }
+}
+
+/// Returns the position that a letter's id is of.
+///
+/// # Errors
+/// The text is no id, or names a topic that the store is not built from.
+pub fn position_of(id: &str, topics: &TopicNames) -> Result<PartitionOffset, SelectionError> {
+    if let Some(position) = parse_id(id, topics) {
+        return Ok(position);
+    }
+    let topic = id.rsplit_once('@').and_then(|(partition, _)| partition.rsplit_once('/')).map(|(topic, _)| topic);
+    match topic.filter(|topic| topics.topic_of(topic).is_none()) {
+        Some(name) => {
+            Err(SelectionError::OtherTopicsId { id: id.to_owned(), name: name.to_owned(), topics: listed(topics) })
+        }
+        None => Err(SelectionError::NoId(id.to_owned())),
+    }
+}
+
+/// Returns the names of the topics in one line.
+fn listed(topics: &TopicNames) -> String {
+    Topic::ALL.map(|topic| topics.get(topic)).join(", ")
 }
 
 /// Passes each letter that is chosen to `take`, until that breaks. Returns the ids that name no letter.
@@ -150,6 +181,10 @@ mod tests {
         assert!(
             reason.has(&letter(None), Some(Topic::Jobs)) && !reason.has(&letter(None), Some(Topic::Optimizations))
         );
+        // As a list names it.
+        let reason = LetterSelection { reason: Some("at line N".to_owned()), ..Default::default() };
+        let cut = DeadLetter { reason: "not JSON: EOF at line 17".to_owned(), ..letter(None) };
+        assert!(reason.has(&cut, None) && !reason.has(&letter(None), None));
         let other = LetterSelection { reason: Some("none of created".to_owned()), ..Default::default() };
         assert!(!other.has(&letter(None), None));
     }

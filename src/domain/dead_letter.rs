@@ -18,6 +18,8 @@ const HEADERS_WHOLE: usize = HEADERS_LIMIT - 3;
 
 /// Maximum number of bytes of a reason's kind, give or take a quotation.
 const KIND_LIMIT: usize = 160;
+/// The names in reasons after which a number is a part of the name.
+const NUMBERED: [&str; 3] = ["UTF-", "utf-", "RFC "];
 /// Maximum number of bytes of a quotation that is kept in a kind.
 const WORD_LIMIT: usize = 40;
 
@@ -79,6 +81,11 @@ impl DeadLetter {
         kind_of(&self.reason)
     }
 
+    /// Returns true if the reason contains a text, or the kind of it, by which lists name it.
+    pub fn has_reason(&self, text: &str) -> bool {
+        self.reason.contains(text) || self.kind().contains(text)
+    }
+
     /// Approximate size in memory in bytes.
     pub fn size(&self) -> usize {
         let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -87,8 +94,8 @@ impl DeadLetter {
     }
 }
 
-/// Returns a reason without what differs between letters of one cause: each number becomes `N`, and a quotation is emptied unless it
-/// is a single word of letters, such as a field's name.
+/// Returns a reason without what differs between letters of one cause: each number becomes `N`, and a quotation `...` unless it is a
+/// single word of letters, such as a field's name. Numbers that are parts of names stay.
 fn kind_of(reason: &str) -> String {
     let mut kind = String::with_capacity(reason.len().min(KIND_LIMIT));
     let mut rest = reason;
@@ -98,11 +105,11 @@ fn kind_of(reason: &str) -> String {
             '"' | '`' => {
                 let (quotation, after) = rest.split_once(character).unwrap_or((rest, ""));
                 kind.push(character);
-                kind.push_str(if is_word(quotation) { quotation } else { "" });
+                kind.push_str(if is_word(quotation) { quotation } else { "..." });
                 kind.push(character);
                 rest = after;
             }
-            character if character.is_ascii_digit() => {
+            character if character.is_ascii_digit() && !is_of_name(&kind) => {
                 if !kind.ends_with('N') {
                     kind.push('N');
                 }
@@ -114,6 +121,12 @@ fn kind_of(reason: &str) -> String {
         }
     }
     kind
+}
+
+/// Returns true if a number at the end of a text is a part of a name.
+fn is_of_name(text: &str) -> bool {
+    let before = text.trim_end_matches(|character: char| character.is_ascii_digit());
+    NUMBERED.iter().any(|name| before.ends_with(name))
 }
 
 fn is_word(text: &str) -> bool {
@@ -144,7 +157,10 @@ mod tests {
     #[test]
     fn a_kind_keeps_the_field_and_what_is_wrong_with_it() {
         assert_eq!(kind_of("created.project_id: is empty"), "created.project_id: is empty");
-        assert_eq!(kind_of("sequence: `-1` is less than 0"), "sequence: `` is less than N");
+        assert_eq!(kind_of("sequence: `-1` is less than 0"), "sequence: `...` is less than N");
+        assert_eq!(kind_of("text in UTF-16: send UTF-8"), "text in UTF-16: send UTF-8");
+        assert_eq!(kind_of("invalid utf-8 sequence of 12 bytes"), "invalid utf-8 sequence of N bytes");
+        assert_eq!(kind_of("is not an RFC 3339 time in the year -12"), "is not an RFC 3339 time in the year -N");
         assert_eq!(kind_of("there is `createdd`, which"), "there is `createdd`, which");
         assert_ne!(kind_of("there is `createdd`, which"), kind_of("there is `created_by_mail`, which"));
         assert_ne!(kind_of("job_id: is empty"), kind_of("created.project_id: is empty"));

@@ -228,6 +228,7 @@ mod tests {
                 topic: "letters".to_owned(),
                 acknowledged: 8,
                 waiting: 4,
+                only_counted: 0,
                 error: None,
             }),
             lag_records: Some(7),

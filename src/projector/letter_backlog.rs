@@ -17,6 +17,8 @@ pub struct LetterBacklog {
     note: LetterTopicNote,
     /// True if the store may note a topic that has every letter.
     may_be_noted: bool,
+    /// Number of letters of which only the count was left when the others were to be written, so that they are not.
+    only_counted: u64,
     stage: BacklogStage,
 }
 
@@ -40,7 +42,8 @@ enum BacklogStage {
 impl LetterBacklog {
     /// Begins with what the store notes.
     pub fn new(note: LetterTopicNote) -> Result<LetterBacklog, StoreError> {
-        Ok(LetterBacklog { may_be_noted: note.topic()?.is_some(), note, stage: BacklogStage::Unknown })
+        let (may_be_noted, only_counted) = (note.topic()?.is_some(), note.only_counted()?);
+        Ok(LetterBacklog { may_be_noted, only_counted, note, stage: BacklogStage::Unknown })
     }
 
     /// Looks again at what the store notes, since readers see this generation now, or no longer.
@@ -58,9 +61,14 @@ impl LetterBacklog {
         matches!(self.stage, BacklogStage::Sending { .. })
     }
 
+    /// Number of letters of which only the count was left when the others were written to the topic.
+    pub fn only_counted(&self) -> u64 {
+        self.only_counted
+    }
+
     /// Takes note of a letter that is kept, and not sent.
     pub fn note_unsent(&mut self) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.may_be_noted) { self.note.set(None) } else { Ok(()) }
+        if std::mem::take(&mut self.may_be_noted) { self.note.remove() } else { Ok(()) }
     }
 
     /// Writes the next letters that their topic has not. `checkpoint` is the one on the disk.
@@ -78,9 +86,12 @@ impl LetterBacklog {
         if matches!(self.stage, BacklogStage::Unknown) {
             let noted = self.note.topic()?;
             self.may_be_noted = noted.is_some();
-            self.stage = match noted.as_deref() == Some(topic) {
-                true => BacklogStage::Done,
-                false => BacklogStage::Sending { after: None, before: checkpoint.clone(), sent: 0 },
+            (self.only_counted, self.stage) = match noted.as_deref() == Some(topic) {
+                true => (self.note.only_counted()?, BacklogStage::Done),
+                false => {
+                    let replaced = reader.replaced_letters()?.counts.iter().sum();
+                    (replaced, BacklogStage::Sending { after: None, before: checkpoint.clone(), sent: 0 })
+                }
             };
         }
         if let BacklogStage::Sending { after, before, sent } = &mut self.stage
@@ -102,10 +113,18 @@ impl LetterBacklog {
         if let BacklogStage::Sent { number, sent } = self.stage
             && letters.numbers().acknowledged >= number
         {
-            self.note.set(Some(topic))?;
+            self.note.set(topic, self.only_counted)?;
             (self.may_be_noted, self.stage) = (true, BacklogStage::Done);
             if sent > 0 {
                 tracing::info!(topic, letters = sent, "dead letters that were kept before are on their topic now");
+            }
+            if self.only_counted > 0 {
+                let letters = self.only_counted;
+                tracing::warn!(
+                    topic,
+                    letters,
+                    "of these dead letters only the count is left, so that they are not written to their topic"
+                );
             }
         }
         Ok(())

@@ -85,22 +85,23 @@ impl LetterGate {
         }
     }
 
-    /// Returns what `/status` shows of the topic.
-    pub fn report(&self) -> Option<LetterTopicReport> {
+    /// Returns what `/status` shows of the topic, with the number of letters that it was not given, as only their count was left.
+    pub fn report(&self, only_counted: u64) -> Option<LetterTopicReport> {
         let outlet = self.outlet.as_ref()?;
         let numbers = self.numbers();
         Some(LetterTopicReport {
             topic: outlet.topic().to_owned(),
             acknowledged: numbers.acknowledged,
             waiting: numbers.waiting(),
+            only_counted,
             error: outlet.trouble(),
         })
     }
 
     /// Returns what stands still because the topic takes no letters.
     pub fn trouble(&self) -> Option<String> {
-        let LetterTopicReport { topic, waiting, error, .. } = self.report()?;
-        let why = error?;
+        let outlet = self.outlet.as_ref()?;
+        let (topic, waiting, why) = (outlet.topic(), self.numbers().waiting(), outlet.trouble()?);
         let reading = if self.is_full() { ", and nothing more is read, as they take too much memory" } else { "" };
         Some(format!(
             "{waiting} dead letters wait for the topic `{topic}`, which takes none: {why}. No checkpoint passes \

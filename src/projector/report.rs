@@ -44,6 +44,8 @@ pub struct ReportedParts<'a> {
     pub checkpoints: &'a Checkpoints,
     pub findings: &'a FindingsCollector,
     pub letters: &'a LetterGate,
+    /// Number of letters of which only the count was left when the others were written to their topic.
+    pub letters_only_counted: u64,
     pub write_back: &'a mut WriteBack,
 }
 
@@ -85,7 +87,7 @@ impl Reporter {
             troubles.extend(self.history.trouble("streams", parts.findings.stream_problem(), now));
             self.history.log_staleness(is_stale, &troubles);
         }
-        self.status.set_letter_topic(parts.letters.report());
+        self.status.set_letter_topic(parts.letters.report(parts.letters_only_counted));
         troubles.extend(self.history.trouble("dead letter topic", parts.letters.trouble(), now));
         let missing = self.report_missing_history();
         troubles.extend(self.history.trouble("missing history", missing, now));

@@ -4,6 +4,7 @@ pub mod admin;
 mod assigned_partition;
 mod build_parts;
 mod client;
+pub(crate) mod closed_connection;
 mod consumer;
 mod consumer_config;
 mod consumer_watch;

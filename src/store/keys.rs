@@ -98,6 +98,9 @@ pub const REPLACED_LETTERS: &[u8] = b"dead-letters-replaced";
 /// Key in `meta` of the name of the topic that has every dead letter.
 pub const LETTER_TOPIC: &[u8] = b"dead-letter-topic";
 
+/// Key in `meta` of the number of dead letters of which only the count was left when the others were written to that topic.
+pub const LETTERS_ONLY_COUNTED: &[u8] = b"dead-letters-only-counted";
+
 /// Prefix of the keys in `meta` of the offset of each partition below which dead letters were removed. The stream's number and the
 /// partition's number follow.
 pub const REMOVED_LETTERS: &[u8] = b"dead-letters-removed/";

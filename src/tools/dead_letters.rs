@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::context::{ToolContext, ToolOutcome};
-use crate::codec;
+use crate::codec::{self, Framing};
 use crate::data_dir;
-use crate::dead_letters::{
-    DeadLetterEntry, Excerpt, LetterSelection, SelectionError, each_selected, excerpt, list, parse_id,
-};
-use crate::disk;
+use crate::dead_letters::{DeadLetterEntry, Excerpt, LetterSelection, each_selected, excerpt, list, position_of};
+use crate::disk::{self, TargetError};
+use crate::domain::dead_letter::KEY_LIMIT;
 use crate::domain::{DeadLetter, PartitionOffset, Topic};
 use crate::generation::Engine;
 use crate::generation::dead_letters::at_rest;
@@ -28,6 +27,8 @@ use crate::source::archive;
 
 /// Number of letters that are asked for at once, so that the progress shows and an end is noticed soon.
 pub(super) const LETTERS_A_REQUEST: usize = 500;
+/// The most bytes of a key that are shown in hexadecimal digits.
+const KEY_HEX_MAX: usize = 64;
 /// The most letters that a result names.
 pub(super) const NAMED_MAX: usize = 100;
 
@@ -37,6 +38,9 @@ pub struct LetterDetails {
     /// The letter as a list shows it.
     #[serde(flatten)]
     pub entry: DeadLetterEntry,
+    /// The first 64 bytes of the key in hexadecimal digits, two a byte, if the key is not UTF-8; `null` otherwise.
+    #[serde(default)]
+    pub key_hex: Option<String>,
     /// Names and values of the headers, where a value is not UTF-8 with replacement characters.
     pub headers: Vec<(String, Option<String>)>,
     /// The part of the value that is shown; `null` for a null value.
@@ -119,15 +123,15 @@ pub fn grouped(access: &ToolContext, selection: &LetterSelection) -> anyhow::Res
 
 pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
     let (reader, topics) = (access.reader()?, &access.topics);
-    let position = parse_id(id, topics).ok_or_else(|| SelectionError::NoId(id.to_owned()))?;
+    let position = position_of(id, topics)?;
     let Some(letter) = reader.dead_letter(position)? else {
         bail!(
             "there is no dead letter {id}: it was understood, tried again with success, discarded, or replaced by newer ones"
         );
     };
-    let place = if letter.is_whole() { codec::error_place(&letter.record(), access.framing) } else { None };
     ToolOutcome::new(&LetterDetails {
         entry: DeadLetterEntry::of(&letter, topics),
+        key_hex: letter.key.as_deref().and_then(hex_unless_text),
         headers: letter
             .headers
             .iter()
@@ -135,8 +139,25 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
                 (name.clone(), value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()))
             })
             .collect(),
-        value: letter.value.as_ref().map(|value| excerpt(value, &letter.reason, place)),
+        value: letter.value.as_ref().map(|value| excerpt(value, place_of_error(&letter, value, access.framing))),
     })
+}
+
+/// Returns the offset in a letter's value at which its error begins.
+fn place_of_error(letter: &DeadLetter, value: &[u8], framing: Framing) -> Option<usize> {
+    let record = letter.record();
+    let found = if letter.is_whole() { codec::error_place(&record, framing) } else { None };
+    // Of what is hidden in the value, the lines are not the value's own.
+    let is_hidden = codec::hides_texts(&record, framing);
+    found.or_else(|| codec::named_line(std::str::from_utf8(value).ok().filter(|_| !is_hidden)?, &letter.reason))
+}
+
+/// Returns the beginning of a key in hexadecimal digits unless it is text.
+fn hex_unless_text(key: &[u8]) -> Option<String> {
+    // The end of what is kept of a long key may be within a character.
+    let is_text = std::str::from_utf8(key)
+        .map_or_else(|error| error.error_len().is_none() && key.len() >= KEY_LIMIT, |_| true);
+    (!is_text).then(|| key.iter().take(KEY_HEX_MAX).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Tries the letters that are chosen again, or discards them.
@@ -233,7 +254,12 @@ pub fn resume(access: ToolContext, topic: Option<&str>) -> anyhow::Result<ToolOu
 /// Writes the letters that are chosen to a file, one line each.
 pub fn export(access: &ToolContext, selection: &LetterSelection, file: &Path) -> anyhow::Result<ToolOutcome> {
     let (reader, topics) = (access.reader()?, &access.topics);
-    disk::check_target(file, false)?;
+    match disk::check_target(file, false) {
+        Err(TargetError::Exists { path }) => {
+            bail!("{} is there already, and is left as it is: give another name", path.display())
+        }
+        checked => checked?,
+    }
     if let Some(data_dir) = data_dir::data_dir_around(file)? {
         let (file, data_dir) = (file.display(), data_dir.display());
         bail!(

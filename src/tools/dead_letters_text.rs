@@ -35,12 +35,15 @@ pub fn list(list: &LetterList) -> String {
 
 /// Formats one dead letter in full.
 pub fn show(details: &LetterDetails) -> String {
-    let LetterDetails { entry, headers, value } = details;
+    let LetterDetails { entry, key_hex, headers, value } = details;
     let DeadLetterEntry { id, time, key, kind: _, reason, value_bytes, whole, .. } = entry;
     let mut text = format!("{id}\n");
     let mut line = |name: &str, value: &str| text += &format!("{name:<8}{}\n", printable_line(value));
     line("written", time.as_deref().unwrap_or("at no time that is known"));
-    line("key", key.as_deref().unwrap_or("null"));
+    line("key", if key.as_deref() == Some("") { "empty" } else { key.as_deref().unwrap_or("null") });
+    if let Some(hex) = key_hex {
+        line("", &format!("which is not UTF-8; in hex: {hex}"));
+    }
     for (name, value) in headers {
         line("header", &format!("{name}: {}", value.as_deref().unwrap_or("null")));
     }
@@ -151,7 +154,7 @@ mod tests {
         };
         let excerpt = Excerpt { text: "a\nb\u{1b}".to_owned(), is_dump: false, begin: 0, is_cut: false };
         let headers = vec![(forged.clone(), Some(forged.clone()))];
-        let shown = show(&LetterDetails { entry: entry.clone(), headers, value: Some(excerpt) });
+        let shown = show(&LetterDetails { entry: entry.clone(), key_hex: None, headers, value: Some(excerpt) });
         let begins = ["jobs/0@1", "written", "key", "header", "reason", "value   3 bytes:", "", "a", "b\\u{1b}"];
         assert_eq!(shown.lines().count(), begins.len(), "{shown}");
         assert!(shown.lines().zip(begins).all(|(line, begin)| line.starts_with(begin)), "{shown}");

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The interval at which that process is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
+/// The silence of that process, during an answer, from which on people are told of it.
+const SILENCE_REPORTED: Duration = Duration::from_secs(10);
+
 /// Runs a tool on a data directory, here or in the process that holds it. The requirements of the tool are used only if no process
 /// serves the store.
 pub fn perform(
@@ -45,7 +48,7 @@ pub fn perform(
     let begin = Instant::now();
     loop {
         let waiting_for = match find_host(data_dir)? {
-            ToolHost::Process(process) => match ask(process, tool, watch)? {
+            ToolHost::Process(process) => match ask(process, tool, watch, needs.stop)? {
                 ToolReply::Done(outcome) => return Ok(outcome),
                 ToolReply::NotYet(reason) => reason,
             },
@@ -60,6 +63,9 @@ pub fn perform(
                     .to_owned()
             }
         };
+        if is_set(needs.stop) {
+            bail!("told to stop");
+        }
         if begin.elapsed() > PATIENCE {
             bail!("{} is held by another process, and {waiting_for}", data_dir.display());
         }
@@ -78,6 +84,11 @@ pub struct ToolRequirements<'a> {
     pub framing: Framing,
     /// A flag that is set when the process is to stop.
     pub stop: Option<&'a AtomicBool>,
+}
+
+/// Returns true if the process was told to stop.
+fn is_set(stop: Option<&AtomicBool>) -> bool {
+    stop.is_some_and(|stop| stop.load(Ordering::Acquire))
 }
 
 /// The process that a tool is to run in.
@@ -113,22 +124,37 @@ pub(super) enum ToolReply {
     NotYet(String),
 }
 
-pub(super) fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolReply> {
+/// Asks the process that serves a store, until it answers or `stop` is set.
+pub(super) fn ask(
+    process: UnixStream,
+    tool: &Tool,
+    watch: &mut ProgressSink<'_>,
+    stop: Option<&AtomicBool>,
+) -> anyhow::Result<ToolReply> {
     let mut reply = None;
-    control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
-        Ok(ToolMessage::Progress(progress)) => watch(progress),
-        Ok(last) => {
-            reply = Some(Ok(last));
-            ControlFlow::Break(())
-        }
-        Err(error) => {
-            reply = Some(Err(anyhow!(
-                "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
-            )));
-            ControlFlow::Break(())
-        }
-    })
-    .context("`optview serve` ended before it had answered: try again")?;
+    let mut is_reported = false;
+    control::ask(
+        process,
+        serde_json::to_vec(tool)?,
+        &mut |line| match serde_json::from_slice(line) {
+            Ok(ToolMessage::Progress(progress)) => watch(progress),
+            Ok(last) => {
+                reply = Some(Ok(last));
+                ControlFlow::Break(())
+            }
+            Err(error) => {
+                reply = Some(Err(anyhow!(
+                    "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
+                )));
+                ControlFlow::Break(())
+            }
+        },
+        &mut |silent| wait_on(silent, &mut is_reported, stop),
+    )
+    .with_context(|| match is_set(stop) {
+        true => "told to stop before `optview serve` had answered",
+        false => "`optview serve` ended before it had answered: try again",
+    })?;
     match reply.transpose()? {
         Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
         Some(ToolMessage::NotYet(why)) => Ok(ToolReply::NotYet(why)),
@@ -137,6 +163,18 @@ pub(super) fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>
             bail!("`optview serve` was told to end before the answer was whole: try again")
         }
     }
+}
+
+/// Decides whether to wait on for a process that has been silent for so long, and tells people of a long silence once.
+fn wait_on(silent: Duration, is_reported: &mut bool, stop: Option<&AtomicBool>) -> ControlFlow<()> {
+    if silent >= SILENCE_REPORTED && !std::mem::replace(is_reported, true) {
+        tracing::warn!(
+            "`optview serve` has been silent for {} s. It may be at long work, or be suspended, or hang: look at its log. This \
+             command waits on until it is ended",
+            SILENCE_REPORTED.as_secs()
+        );
+    }
+    if is_set(stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Runs a tool on the store as it is. This process holds its directory.

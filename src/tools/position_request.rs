@@ -18,7 +18,7 @@ pub fn ask_position(process: UnixStream, at_most: Duration) -> Result<StorePosit
     let (give, given) = channel();
     // A process that stands still keeps the thread until this one ends.
     let started = thread::Builder::new().name("position".to_owned()).spawn(move || {
-        let answer = ask(process, &Tool::Position, &mut |_| ControlFlow::Continue(()));
+        let answer = ask(process, &Tool::Position, &mut |_| ControlFlow::Continue(()), None);
         let _ = give.send(match answer {
             Ok(ToolReply::Done(outcome)) => {
                 serde_json::from_str(outcome.json.get()).map_err(|error| error.to_string())

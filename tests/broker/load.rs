@@ -99,6 +99,8 @@ fn load_fails_where_no_broker_answers(rig: &Rig) {
     assert_eq!(output.stdout, b"");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("127.0.0.1:1 does not answer"), "{error}");
+    // librdkafka reports the reason apart from the failure.
+    assert!(error.contains("Connection refused"), "{error}");
 }
 
 /// The content of one record, as far as the recount needs it.

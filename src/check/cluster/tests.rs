@@ -82,5 +82,5 @@ fn a_listener_of_another_protocol_is_known_by_the_first_bytes_of_its_answer() {
     let text =
         "kafka:9092/bootstrap: Disconnected: closed by peer (after 9ms in state APIVERSION_QUERY)".to_owned();
     let found = findings(&Err(RequestError { kind: RequestErrorKind::Connection, text }), "kafka:9092", "group");
-    assert!(found[0].remedy.as_ref().unwrap().contains("it speaks TLS"), "{found:?}");
+    assert!(found[0].remedy.as_ref().unwrap().contains("if it speaks TLS"), "{found:?}");
 }

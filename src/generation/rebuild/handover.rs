@@ -49,7 +49,7 @@ pub fn accept_missing_history(
 pub fn hand_over_letter_topic(live: &Reader, new: &GenerationRuntime) -> anyhow::Result<()> {
     let (Some(note), Some(topic)) = (&new.letter_topic_note, live.letter_topic()?) else { return Ok(()) };
     if live.has_letters_of(&new.reader, Instant::now() + LETTERS_COMPARED_WITHIN)? {
-        note.set(Some(&topic))?;
+        note.set(&topic, live.letters_only_counted()?)?;
     }
     Ok(())
 }

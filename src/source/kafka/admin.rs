@@ -2,10 +2,12 @@
 //! any.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use itertools::Itertools as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -13,6 +15,8 @@ use crate::domain::Topic;
 
 use super::KafkaSettings;
 use super::error_context::ErrorContext;
+use super::metadata::{self, MetadataError};
+use super::queries::QueryClient;
 use super::topic_settings::KEEP_ALL;
 
 /// Time limit of a request for the list of topics.
@@ -53,17 +57,23 @@ const CLUSTERS_DEFAULT: i32 = -1;
 type Admin = AdminClient<ErrorContext>;
 
 fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
-    let context = ErrorContext::default();
     settings
         .client_config()
-        .create_with_context(context)
+        .create_with_context(ErrorContext::default())
         .map_err(|error| TopicError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
 }
 
+/// Makes a client that asks for metadata: librdkafka reports the reason for a failed request to those only that are polled.
+fn asking(settings: &KafkaSettings) -> Result<Arc<QueryClient>, TopicError> {
+    metadata::connect(settings).map_err(|error| match error {
+        MetadataError::Unreachable { brokers, why } => TopicError::Unreachable { brokers, why },
+        error => TopicError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() },
+    })
+}
+
 /// Explains a request that timed out by the reason that librdkafka reported separately.
-fn unreachable(settings: &KafkaSettings, admin: &Admin, error: &KafkaError) -> TopicError {
-    let why = admin.inner().context().explain(error);
-    TopicError::Unreachable { brokers: settings.brokers.clone(), why }
+fn unreachable(settings: &KafkaSettings, client: &QueryClient, error: &KafkaError) -> TopicError {
+    TopicError::Unreachable { brokers: settings.brokers.clone(), why: client.explain(error) }
 }
 
 /// Creates those of the three topics that are missing, with this number of partitions, the cluster's default
@@ -80,7 +90,8 @@ pub fn ensure_topics_with(
     topic_settings: &[(&str, &str)],
 ) -> Result<BTreeMap<Topic, i32>, TopicError> {
     let admin = admin(settings)?;
-    let there = partitions_with_leaders(&admin).map_err(|error| unreachable(settings, &admin, &error))?;
+    let client = asking(settings)?;
+    let there = partitions_with_leaders(&client).map_err(|error| unreachable(settings, &client, &error))?;
     let missing: Vec<(&str, i32)> = wanted
         .iter()
         .map(|&(topic, partitions)| (settings.topics.get(topic), partitions))
@@ -90,7 +101,7 @@ pub fn ensure_topics_with(
         there
     } else {
         create(&admin, &missing, CLUSTERS_DEFAULT, topic_settings)?;
-        await_leaders(&admin, &missing)?
+        await_leaders(&client, &missing)?
     };
     let partitions_of = |topic| there.get(settings.topics.get(topic)).copied().unwrap_or(0);
     Ok(wanted.iter().map(|&(topic, _)| (topic, partitions_of(topic))).collect())
@@ -105,12 +116,13 @@ pub fn ensure_topic(
     topic_settings: &[(&str, &str)],
 ) -> Result<i32, TopicError> {
     let admin = admin(settings)?;
-    let there = partitions_with_leaders(&admin).map_err(|error| unreachable(settings, &admin, &error))?;
+    let client = asking(settings)?;
+    let there = partitions_with_leaders(&client).map_err(|error| unreachable(settings, &client, &error))?;
     if let Some(&partitions) = there.get(name) {
         return Ok(partitions);
     }
     create(&admin, &[(name, partitions)], replication_factor.unwrap_or(CLUSTERS_DEFAULT), topic_settings)?;
-    Ok(await_leaders(&admin, &[(name, partitions)])?.get(name).copied().unwrap_or(partitions))
+    Ok(await_leaders(&client, &[(name, partitions)])?.get(name).copied().unwrap_or(partitions))
 }
 
 /// Asks whether a compacted topic could be created, and creates none. Returns the cluster's answer.
@@ -176,10 +188,10 @@ fn request_creation(
 }
 
 /// Waits until each partition of a new topic has a leader. Records that are sent earlier would only be retried.
-fn await_leaders(admin: &Admin, created: &[(&str, i32)]) -> Result<BTreeMap<String, i32>, TopicError> {
+fn await_leaders(client: &QueryClient, created: &[(&str, i32)]) -> Result<BTreeMap<String, i32>, TopicError> {
     let start = Instant::now();
     while start.elapsed() < CREATION_DEADLINE {
-        let there = partitions_with_leaders(admin).unwrap_or_default();
+        let there = partitions_with_leaders(client).unwrap_or_default();
         if created.iter().all(|(name, wanted)| there.get(*name).is_some_and(|count| count >= wanted)) {
             return Ok(there);
         }
@@ -190,8 +202,8 @@ fn await_leaders(admin: &Admin, created: &[(&str, i32)]) -> Result<BTreeMap<Stri
 
 /// Returns the number of partitions with a leader for every topic. Asking for one topic by its name could create
 /// it, because brokers may be configured so.
-fn partitions_with_leaders(admin: &Admin) -> Result<BTreeMap<String, i32>, KafkaError> {
-    let metadata = admin.inner().fetch_metadata(None, METADATA_DEADLINE)?;
+fn partitions_with_leaders(client: &QueryClient) -> Result<BTreeMap<String, i32>, KafkaError> {
+    let metadata = client.fetch_metadata(None, METADATA_DEADLINE)?;
     let count = |topic: &rdkafka::metadata::MetadataTopic| {
         let with_leader = topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
         i32::try_from(with_leader).expect("Kafka numbers partitions with an i32")

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::closed_connection;
 use super::fetched_topics::FetchedTopics;
 use crate::domain::{Topic, TopicId, TopicPartition};
 use crate::source::TopicNames;
@@ -152,6 +153,16 @@ impl ConsumerWatch {
             .warn(&format!("fetch: {code:?}"), &format!("{name}/{partition} is not read: {text}"));
     }
 
+    /// Takes note of a connection that was closed before the first answer: librdkafka reports no error of it.
+    fn note_closed_connection(&self, facility: &str, line: &str) {
+        let reason = closed_connection::without_thread(line);
+        if facility == "FAIL"
+            && let Some(remedy) = closed_connection::remedy(reason)
+        {
+            self.trouble(RDKafkaErrorCode::BrokerTransportFailure, &format!("{reason}. {remedy}"));
+        }
+    }
+
     fn note(&self, text: String) {
         if self.is_replaced.load(Ordering::Acquire) {
             return;
@@ -165,6 +176,7 @@ impl ConsumerWatch {
 impl ClientContext for ConsumerWatch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.fetched_topics.take_line(&self.names, facility, message);
+        self.note_closed_connection(facility, message);
         // Errors reach `error` too, which logs them once.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
@@ -226,6 +238,26 @@ mod tests {
         }
         watch.trouble(Resolve, "kafka: no such host");
         assert!(watch.last_trouble().unwrap().contains("no such host"));
+        watch.note_connected();
+        assert_eq!(watch.last_trouble(), None);
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_at_the_first_request_is_trouble_until_a_broker_is_up_and_another_is_none() {
+        let watch = ConsumerWatch::new(TopicNames::default());
+        let closed = |state: &str| {
+            let line = format!("[thrd:kafka:9092/1]: kafka:9092/1: Disconnected (after 1ms in state {state})");
+            watch.log(RDKafkaLogLevel::Info, "FAIL", &line);
+        };
+        closed("UP");
+        assert_eq!(watch.last_trouble(), None);
+        closed("APIVERSION_QUERY");
+        watch.trouble(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        let trouble = watch.last_trouble().unwrap();
+        assert!(
+            trouble.contains(": kafka:9092/1: Disconnected") && trouble.contains("security.protocol"),
+            "{trouble}"
+        );
         watch.note_connected();
         assert_eq!(watch.last_trouble(), None);
     }

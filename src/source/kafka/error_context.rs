@@ -10,6 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::closed_connection;
+
 /// The last reported reason, with its code if it has one.
 #[derive(Default)]
 pub struct ErrorContext(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
@@ -18,7 +20,10 @@ impl ErrorContext {
     /// Returns the text of the error, and the reason for it if one is known.
     pub fn explain(&self, error: &KafkaError) -> String {
         match &*self.0.lock() {
-            Some((_, reason)) => format!("{error}: {reason}"),
+            Some((_, reason)) => match closed_connection::remedy(reason) {
+                Some(remedy) => format!("{error}: {reason}. {remedy}"),
+                None => format!("{error}: {reason}"),
+            },
             None => error.to_string(),
         }
     }
@@ -40,14 +45,13 @@ impl ClientContext for ErrorContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Errors reach `error` too.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
-        // A connection that is closed by its other end is no error of librdkafka's. Its guess at the cause, such as TLS where there is
-        // none, is only in the log, and only with `log.connection.close`.
+        // A connection that is closed by its other end is no error of librdkafka's. Only those clients have such lines that
+        // `log_closed_connections` was called for.
         if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Info) {
             let mut held = self.0.lock();
             if held.as_ref().is_none_or(|(code, _)| *code == Some(RDKafkaErrorCode::AllBrokersDown)) {
-                // The thread comes first.
-                let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
-                *held = Some((Some(RDKafkaErrorCode::BrokerTransportFailure), reason.to_owned()));
+                let reason = closed_connection::without_thread(message).to_owned();
+                *held = Some((Some(RDKafkaErrorCode::BrokerTransportFailure), reason));
             }
         }
     }

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker};
@@ -18,6 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::KafkaSettings;
+use super::closed_connection::log_closed_connections;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 pub use super::queries::TopicRights;
@@ -33,8 +33,6 @@ pub use transactional_id::{TransactionalIdAnswer, inspect_transactional_id};
 
 /// Time limit of the first answer, in which librdkafka may try each broker several times.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Time in which librdkafka reports why a connection has failed.
-const REASON_WITHIN: Duration = Duration::from_secs(1);
 /// Time limit of each later answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -44,8 +42,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Fails if no broker answers at all.
 pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer, RequestError> {
     let mut config = consumer_config(settings, group_id);
-    // A listener of another protocol only closes the connection, and librdkafka's guess at the cause is in its log of that.
-    config.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
+    log_closed_connections(&mut config);
     let client = config
         .create_with_context(ErrorContext::default())
         .map_err(|error| RequestError { kind: RequestErrorKind::Other, text: error.to_string() })?;
@@ -54,7 +51,7 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
     // Of one topic, since a cluster may have thousands.
     let first = client.fetch_metadata(Some(settings.topics.get(Topic::Optimizations)), FIRST_ANSWER_WITHIN);
     let first = first.map_err(|error| {
-        await_reason(&client);
+        client.await_reason();
         failed(&error)
     })?;
     let mut topics = BTreeMap::new();
@@ -82,15 +79,6 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
         topics,
         limits: ClientLimits::of(&config),
     })
-}
-
-/// Waits until the reason for a failed connection has been reported. Reports come only while a client is polled.
-fn await_reason(client: &QueryClient) {
-    let begin = Instant::now();
-    while client.context().last().is_none() && begin.elapsed() < REASON_WITHIN {
-        // It reads nothing, so that nothing is lost.
-        let _ = client.poll(Duration::from_millis(50));
-    }
 }
 
 /// Returns what metadata have of a topic.
@@ -148,7 +136,7 @@ fn ask_brokers(
                 Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion),
             )) => None,
             _ => {
-                await_reason(client);
+                client.await_reason();
                 let reason = client.context().last().filter(|(_, text)| text.contains(&address));
                 Some(reason.map_or_else(RequestError::unanswered, RequestError::reported))
             }

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::closed_connection::log_closed_connections;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
@@ -113,7 +114,7 @@ fn ask_topic_ids(
     loop {
         let brokers = client
             .fetch_metadata(None, DEADLINE)
-            .map_err(|error| unreachable(settings, client.context().explain(&error)))?;
+            .map_err(|error| unreachable(settings, client.explain(&error)))?;
         let brokers: Vec<i32> = brokers.brokers().iter().map(MetadataBroker::id).collect();
         let mut answers = brokers.iter().filter_map(|&broker| ask_broker(client, names, broker));
         let Some(first) = answers.next() else {
@@ -176,9 +177,10 @@ pub fn watermarks<'a>(
     partition_watermarks(settings, &*connect(settings)?, topics)
 }
 
-fn connect(settings: &KafkaSettings) -> Result<Arc<QueryClient>, MetadataError> {
-    let config = consumer_config(settings, GROUP);
-    let asking = config.create_with_context(ErrorContext::default());
+/// Makes a client that only asks.
+pub(super) fn connect(settings: &KafkaSettings) -> Result<Arc<QueryClient>, MetadataError> {
+    let mut config = consumer_config(settings, GROUP);
+    let asking = log_closed_connections(&mut config).create_with_context(ErrorContext::default());
     asking
         .map(|asking| Arc::new(QueryClient::new(asking)))
         .map_err(|error| unreachable(settings, error.to_string()))
@@ -203,8 +205,8 @@ fn partition_watermarks<'a>(
             Some(code) => return Err(unreadable(code.to_string())),
         }
         for partition in held.partitions().iter().map(MetadataPartition::id) {
-            let (low, high) = watermarks_of(consumer, name, partition)
-                .map_err(|error| unreadable(consumer.context().explain(&error)))?;
+            let (low, high) =
+                watermarks_of(consumer, name, partition).map_err(|error| unreadable(consumer.explain(&error)))?;
             found.insert(NamedPartition::new(name, partition), Watermarks { low, high });
         }
     }
@@ -218,7 +220,7 @@ fn topics_metadata(settings: &KafkaSettings, consumer: &QueryClient) -> Result<M
     let begin = Instant::now();
     loop {
         let metadata = consumer.fetch_metadata(None, DEADLINE);
-        let metadata = metadata.map_err(|error| unreachable(settings, consumer.context().explain(&error)))?;
+        let metadata = metadata.map_err(|error| unreachable(settings, consumer.explain(&error)))?;
         let mut errors = metadata.topics().iter().filter(|held| ours(held)).filter_map(MetadataTopic::error);
         let is_for_a_moment = errors.any(|error| passes(RDKafkaErrorCode::from(error)));
         if !is_for_a_moment || begin.elapsed() >= DEADLINE {

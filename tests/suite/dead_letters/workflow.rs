@@ -1,8 +1,9 @@
 //! The workflow with the real program: a topic of garbage stops, its dead letters are listed, shown, exported, tried again and
 //! discarded, and it is read on; first beside an instance that serves them, then at rest.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use optview::domain::{Commit, DeadLetter, Topic, TopicPartition};
 use optview::source::archive::decode_line;
@@ -22,10 +23,14 @@ impl Letters {
         Letters { data_dir: world.directory.path().join("data") }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = after("true");
         command.arg("dead-letters").args(arguments).arg("--data-dir").arg(&self.data_dir);
-        command.output().expect("a program to run")
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("a program to run")
     }
 
     /// Runs a command with `--json`, and gives its exit code and its answer.
@@ -101,7 +106,8 @@ fn letters_are_listed_shown_exported_discarded_and_read_past_beside_an_instance(
     let (code, exported) = letters.json(&["export", file.to_str().unwrap()]);
     assert_eq!((code, &exported["count"]), (Some(0), &json!(21)));
     check_export(&file);
-    assert!(letters.failure(&["export", file.to_str().unwrap()], 1).contains("is there already"));
+    let why = letters.failure(&["export", file.to_str().unwrap()], 1);
+    assert!(why.contains("is there already") && !why.contains("--force"), "there is no such option: {why}");
     let inside = letters.data_dir.join("letters.jsonl");
     assert!(letters.failure(&["export", inside.to_str().unwrap()], 1).contains("lies in the data directory"));
 
@@ -112,7 +118,8 @@ fn letters_are_listed_shown_exported_discarded_and_read_past_beside_an_instance(
     let page = program.dead_letters(&format!("limit=15&after={next}"));
     assert_eq!((page["dead_letters"].as_array().unwrap().len(), &page["next"]), (6, &Value::Null));
 
-    let (code, done) = letters.json(&["discard", "jobs/0@3", "jobs/0@4", "jobs/0@400"]);
+    let (code, done) = letters.json(&["discard", "jobs/0@3", "jobs/0@4", "jobs/0@400", "jobs/0@3"]);
+    assert_eq!(done["chosen"], 2);
     assert_eq!((code, &done["discarded"], &done["missing"]), (Some(3), &json!(2), &json!(["jobs/0@400"])));
     assert_eq!(letters.json(&["discard", "--topic", "jobs"]).1["discarded"], 19);
     program.wait_for("they are discarded", |status| status["dead_letters"] == 0 && is_stopped(status));
@@ -194,7 +201,7 @@ fn at_rest_the_place_of_the_error_is_found_within_the_frame_that_is_given() {
     let letter = DeadLetter {
         position: TopicPartition::new(Topic::Jobs, 0).at(7),
         timestamp_millis: None,
-        key: None,
+        key: Some(b"\xFFkey".to_vec()),
         headers: vec![("content-type".to_owned(), Some(b"application/x-protobuf".to_vec()))],
         value_len: value.len() as u64,
         value: Some(value),
@@ -208,6 +215,9 @@ fn at_rest_the_place_of_the_error_is_found_within_the_frame_that_is_given() {
         text.lines().find_map(|line| line.find("^^ here")).map(|column| (column - 10) / 3)
     };
     assert_eq!(mark(&["--framing", "apicurio"]), Some(9));
+    // A key that is no text can be told from another by its bytes only.
+    assert_eq!(letters.json(&["show", "jobs/0@7"]).1["key_hex"], "ff6b6579");
+    assert!(letters.text(&["show", "jobs/0@7"]).contains("not UTF-8; in hex: ff6b6579\n"));
     assert_ne!(mark(&[]), Some(9), "in the frame that is taken without it, the message begins elsewhere");
 }
 
@@ -223,16 +233,38 @@ fn mistakes_are_named() {
     std::fs::create_dir_all(&letters.data_dir).unwrap();
     fixtures::open(&letters.data_dir).writer.finish().unwrap();
     assert!(letters.failure(&["list", "--topic", "other"], 1).contains("its topics are optimizations, jobs"));
+    assert!(letters.failure(&["show", "other/0@1"], 1).contains("no topic `other`, but from optimizations, jobs"));
     for id in ["jobs", "jobs/0", "other/0@1", "jobs/0@-1"] {
         assert!(letters.failure(&["show", id], 1).contains("TOPIC/PARTITION@OFFSET"), "{id}");
         assert!(letters.failure(&["retry", id], 1).contains("TOPIC/PARTITION@OFFSET"), "{id}");
     }
     assert!(letters.failure(&["show", "jobs/0@1"], 1).contains("there is no dead letter jobs/0@1"));
     let from = |topic: &str| letters.failure(&["retry", "--from-topic", topic], 1);
+    assert!(letters.failure(&["export", "-"], 2).contains("give a file"));
     assert!(from("jobs").contains("is one of the topics that the store is built from"));
     assert!(from("letters").contains("give --brokers"));
     let why = letters.failure(&["retry", "jobs/0@1", "--from-topic", "letters"], 2);
     assert!(why.contains("choose in two ways"), "{why}");
     assert_eq!(letters.text(&["list"]), "There is no such dead letter.\n");
     assert_eq!(letters.json(&["discard", "--all"]).1["discarded"], 0);
+}
+
+#[test]
+fn a_command_says_that_the_instance_is_silent_and_ends_when_it_is_told_to() {
+    let (world, mut program) = stopped();
+    let letters = Letters::of(&world);
+    program.signal("STOP");
+    let mut command = letters.command(&["list"]);
+    let mut command = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(command.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("`optview serve` has been silent for 10 s")));
+    let kill = format!("kill -s TERM {}", command.id());
+    assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(rest.iter().any(|line| line.contains("told to stop")), "{rest:?}");
+    assert_eq!(command.wait().unwrap().code(), Some(1));
+    program.signal("CONT");
+    assert_eq!(letters.json(&["list"]).1["count"], 21);
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
 }

@@ -12,7 +12,7 @@ use optview::domain::{NamedPartition, OwnedRecord, PartitionOffset, Topic};
 use optview::projector::{PauseHandle, Positions, Settings};
 use optview::source::{Acknowledgments, LetterInbox, OutgoingLetter, letter_outlet};
 use optview::status::{Report, Status};
-use optview::store::{Checkpoint, OpenStore};
+use optview::store::{Checkpoint, DeadLetterBound, OpenStore};
 use proptest::prelude::*;
 
 use super::script::{self, Partition, Run, ScriptPlayer, partitions};
@@ -163,8 +163,20 @@ fn with_topic_of_name(
     partitions: &[Partition],
     test: impl FnOnce(SteppedProjector<'_, ScriptPlayer<'_>>, LetterTopic),
 ) {
+    with_bound(DeadLetterBound::default(), name, directory, partitions, test);
+}
+
+/// Runs a projector of which the store keeps no more letters than the bound allows.
+fn with_bound(
+    bound: DeadLetterBound,
+    name: Option<&str>,
+    directory: &Path,
+    partitions: &[Partition],
+    test: impl FnOnce(SteppedProjector<'_, ScriptPlayer<'_>>, LetterTopic),
+) {
     let OpenStore { writer, path, .. } = fixtures::open(directory);
     let (topic, mut settings) = LetterTopic::of(&path, name.unwrap_or_default());
+    settings.dead_letters_max = bound;
     settings.dead_letter_outlet.take_if(|_| name.is_none());
     let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let run = Run { until: |_| false, ..Run::to_the_end(1) };

@@ -7,6 +7,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
 use super::super::client::Client;
+use super::super::closed_connection::log_closed_connections;
 use super::super::consumer_config::consumer_config;
 use super::super::consumer_watch::ConsumerWatch;
 use super::super::fetched_topics;
@@ -34,6 +35,7 @@ pub fn connect(
     let debug =
         config.get("debug").into_iter().chain([fetched_topics::DEBUG_CONTEXT]).collect::<Vec<&str>>().join(",");
     config.set("debug", debug);
-    config.set_log_level(RDKafkaLogLevel::Debug);
+    // The watch takes those that are closed before the first answer for trouble, and no others.
+    log_closed_connections(&mut config).set_log_level(RDKafkaLogLevel::Debug);
     BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }

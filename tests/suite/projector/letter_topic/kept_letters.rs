@@ -80,6 +80,45 @@ fn letters_of_a_time_without_the_topic_or_with_another_one_are_written_once_ther
 }
 
 #[test]
+fn letters_of_which_only_the_count_is_left_are_not_written_and_the_status_says_how_many_after_a_restart_too() {
+    let partitions = with_garbage(3, 5, 40);
+    let all = garbage(&partitions, None).len() as u64;
+    let kept = 4;
+    assert!(all > 2 * kept, "{all}");
+    let directory = tempfile::tempdir().unwrap();
+    let bound = DeadLetterBound { count: kept, ..DeadLetterBound::default() };
+    for (name, written, only_counted) in [
+        (None, 0, None),
+        (Some(TOPIC), kept, Some(all - kept)),
+        (Some(TOPIC), 0, Some(all - kept)),
+        (None, 0, None),
+    ] {
+        with_bound(bound, name, directory.path(), &partitions, |mut stepped, mut topic| {
+            read_all(&mut stepped);
+            acknowledge_all(&mut stepped, &mut topic);
+            let report = stepped.report();
+            assert_eq!((report.dead_letters, report.dead_letters_replaced), (kept, all - kept));
+            assert_eq!(report.dead_letter_topic.map(|topic| topic.only_counted), only_counted, "{name:?}");
+            assert_eq!(topic.acknowledged.len() as u64, written, "{name:?}");
+            stepped.finish();
+        });
+    }
+    // Those that are replaced while the topic is written to are on it.
+    let directory = tempfile::tempdir().unwrap();
+    with_bound(bound, Some(TOPIC), directory.path(), &partitions, |mut stepped, mut topic| {
+        while !stepped.source.is_over() {
+            stepped.turn(A_REPORT);
+            topic.acknowledge(&mut Random(1), 100);
+        }
+        acknowledge_all(&mut stepped, &mut topic);
+        let report = stepped.report();
+        assert_eq!((report.dead_letters_replaced, topic.acknowledged.len() as u64), (all - kept, all));
+        assert_eq!(report.dead_letter_topic.unwrap().only_counted, 0);
+        stepped.finish();
+    });
+}
+
+#[test]
 fn a_letter_that_is_kept_without_the_topic_after_others_were_written_has_all_written_again() {
     let mut partitions = partitions(&history(3, 2));
     let directory = tempfile::tempdir().unwrap();
