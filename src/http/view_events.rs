@@ -67,8 +67,7 @@ impl Follower {
 
     fn wait_for(&self, id: &str) -> Option<ViewWait> {
         let target = ViewTarget { id: id.to_owned(), organization_id: self.organization_id.clone() };
-        let missing = Some(self.api.waits.missing).filter(|missing| !missing.is_zero())?;
-        ViewWait::begin(&self.api, target, &axum::http::HeaderMap::new(), self.caller.clone(), missing)
+        ViewWait::begin_for_missing(&self.api, target, self.caller.clone())
     }
 }
 
