@@ -13,9 +13,7 @@ use super::caller_shares::PeerAddress;
 use super::endpoint::{Answer, HandlerResult};
 use super::errors::{self, HttpError};
 use super::freshness;
-use super::ignored_parameters::name_in_answer;
 use super::json_response::to_json;
-use super::list_query::WAIT_PARAMETERS;
 use super::optimizations::{id_of, identity, organization_of};
 use super::view_read::{NO_SUCH, may_come};
 use super::view_wait::{ViewTarget, ViewWait};
@@ -30,11 +28,10 @@ pub fn transitions(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>)
     let Transitions { response, may_come } = read(api, &id, organization_id)?;
     let target = || ViewTarget { id: id.into_owned(), organization_id: organization_id.map(str::to_owned) };
     let begun = may_come.then(|| ViewWait::begin_for_missing(api, target(), identity(&caller, peer))).flatten();
-    let answer = match begun {
+    Ok(match begun {
         None => Answer::Now(response),
         Some(wait) => Answer::Later(Box::pin(read_after(Arc::clone(api), wait))),
-    };
-    Ok(name_in_answer(answer, request.uri(), &WAIT_PARAMETERS))
+    })
 }
 
 /// The answer to a request for the statuses.

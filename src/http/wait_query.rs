@@ -6,6 +6,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Uri};
 
 use super::errors::{HttpError, Mistake};
+use super::ignored_parameters::KnownParameters;
 use crate::domain::RecordPlace;
 use crate::domain::read_position::places_of;
 
@@ -17,6 +18,12 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Number of places that one request may wait for.
 const MOST_PLACES: usize = 1_000;
+
+/// The names of the parameters that have one value by which a request waits for a position.
+pub const SINGLE: [&str; 2] = ["timeout", "strict"];
+
+/// The parameters by which a request that is answered with views waits for a position.
+pub const WAIT_PARAMETERS: KnownParameters = KnownParameters { single: &[&SINGLE], repeated: &["after"] };
 
 static AFTER: HeaderName = HeaderName::from_static("x-optview-after");
 
