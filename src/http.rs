@@ -40,6 +40,7 @@ mod openapi;
 mod optimizations;
 mod pages;
 mod position_wait;
+mod query_string;
 mod read_api;
 mod response_memory;
 mod server_timing;

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use tower::Service;
 
@@ -25,10 +25,6 @@ use super::metrics::RouteMetrics;
 use crate::panic_text::panic_text;
 use crate::status::{AnswerState, Status};
 use request_context::RequestContext;
-
-/// The `cache-control` of an answer that has no other. Without one, caches may keep a 404 for as long as they see fit, also for callers of
-/// another organization, and after there is such a view.
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The result of a handler.
 pub type HandlerResult = Result<Response, HttpError>;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use itertools::Itertools as _;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::wait_query::pairs;
+use super::query_string::pairs;
 
 static IGNORED: HeaderName = HeaderName::from_static("x-optview-ignored");
 
@@ -33,14 +33,14 @@ impl KnownParameters {
     /// Returns the names of the parameters of a request that change nothing, each once, in the order of the query string.
     fn ignored_of(self, uri: &Uri) -> Vec<String> {
         let mut singles = HashSet::new();
-        let is_ignored = |name: &String| match self.single.iter().copied().flatten().find(|single| *single == name)
-        {
-            Some(single) => !singles.insert(*single),
-            None => !name.is_empty() && !self.repeated.contains(&name.as_str()),
-        };
         let names = pairs(uri).into_iter().map(|(name, _)| name);
+        let ignored =
+            names.filter(|name| match self.single.iter().copied().flatten().find(|single| *single == name) {
+                Some(single) => !singles.insert(*single),
+                None => !name.is_empty() && !self.repeated.contains(&name.as_str()),
+            });
         // An address has room for thousands of names, which must not be compared with each other.
-        names.filter(is_ignored).unique().collect()
+        ignored.unique().collect()
     }
 }
 

@@ -24,6 +24,7 @@ use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbe
 use super::ignored_parameters::KnownParameters;
 use super::list_query::{self, LIST_PARAMETERS, ListParameters};
 use super::optimizations::identity;
+use super::query_string::pairs;
 use super::users::NO_ORGANIZATION;
 use super::{freshness, wait_query};
 use crate::live_views::CurrentReader;
@@ -86,7 +87,7 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
 }
 
 fn wants_initial(uri: &Uri) -> Result<bool, HttpError> {
-    let initial = wait_query::pairs(uri).into_iter().rfind(|(name, _)| name == INITIAL);
+    let initial = pairs(uri).into_iter().rfind(|(name, _)| name == INITIAL);
     let initial = initial.map(|(_, initial)| wait_query::bool_of(INITIAL, &initial)).transpose();
     Ok(initial.map_err(|mistake| HttpError::Invalid(vec![mistake]))?.unwrap_or_default())
 }

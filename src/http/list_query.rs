@@ -7,7 +7,8 @@ use axum::http::Uri;
 
 use super::errors::{HttpError, Mistake};
 use super::ignored_parameters::KnownParameters;
-use super::wait_query::{self, pairs};
+use super::query_string::pairs;
+use super::wait_query;
 use crate::domain::{StatusSet, Timestamp};
 use crate::store::{Cursor, ListQuery, PageStart, Sort, ViewForm};
 use values::status_of;

@@ -26,8 +26,13 @@ pub fn transitions(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>)
     let path = request.uri().path().strip_suffix("/transitions");
     let id = path.and_then(id_of).ok_or(NO_SUCH)?;
     let Transitions { response, may_come } = read(api, &id, organization_id)?;
-    let target = || ViewTarget { id: id.into_owned(), organization_id: organization_id.map(str::to_owned) };
-    let begun = may_come.then(|| ViewWait::begin_for_missing(api, target(), identity(&caller, peer))).flatten();
+    let begun = match may_come {
+        true => {
+            let target = ViewTarget { id: id.into_owned(), organization_id: organization_id.map(str::to_owned) };
+            ViewWait::begin_for_missing(api, target, identity(&caller, peer))
+        }
+        false => None,
+    };
     Ok(match begun {
         None => Answer::Now(response),
         Some(wait) => Answer::Later(Box::pin(read_after(Arc::clone(api), wait))),

@@ -1,5 +1,5 @@
-//! What a response needs of its request, and what every response has. Nothing else writes a response's common headers, counts it, or
-//! logs that a request failed.
+//! The facts of a request that its response needs. Nothing else writes the headers that all responses have, counts a response, or logs
+//! that a request failed.
 
 use std::time::Instant;
 
@@ -8,13 +8,17 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 
-use super::{HandlerResult, NO_STORE};
 use crate::http::correlation::CORRELATION_ID;
+use crate::http::errors::{self, HttpError};
+use crate::http::freshness;
 use crate::http::ignored_parameters::{KnownParameters, name_ignored};
 use crate::http::log_throttle::LogBurst;
 use crate::http::metrics::RouteMetrics;
-use crate::http::{errors, freshness};
 use crate::status::AnswerState;
+
+/// The `cache-control` of an answer that has no other. Without one, caches may keep a 404 for as long as they see fit, also for callers of
+/// another organization, and after there is such a view.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The facts of a request that its response needs.
 pub struct RequestContext {
@@ -30,7 +34,7 @@ pub struct RequestContext {
 
 impl RequestContext {
     /// Makes the response of a result: with its headers, without a body where only the head was asked for, and counted.
-    pub fn response(self, result: HandlerResult, uri: &Uri, metrics: &RouteMetrics) -> Response {
+    pub fn response(self, result: Result<Response, HttpError>, uri: &Uri, metrics: &RouteMetrics) -> Response {
         let mut response = match result {
             Ok(response) => {
                 if response.status().is_server_error() {
