@@ -42,13 +42,12 @@ pub fn wait() -> Parameter {
 const POSITION: &str = "^[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}(~[0-9]{1,18})*(,[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}(~[0-9]{1,18})*)*$";
 
 /// Returns the parameters by which a request waits for its own writes.
-pub fn after() -> [Parameter; 4] {
-    let description = "A record that the answer must include, as `TOPIC:PARTITION:OFFSET`, or a whole `x-optview-position`; may be repeated";
-    let place = || text().pattern(Some(POSITION)).examples(["jobs:0:41", "jobs:0:71~70,optimizations:0:4"]);
+pub fn after() -> [Parameter; 3] {
+    let description = "A record that the answer must include, as `TOPIC:PARTITION:OFFSET`, or a whole `x-optview-position`; may be repeated, and be given in the header `x-optview-after`";
+    let place = text().pattern(Some(POSITION)).examples(["jobs:0:41", "jobs:0:71~70,optimizations:0:4"]);
     let strict = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::Bool(false)));
     [
-        query("after", description, place()),
-        parameter("x-optview-after", ParameterIn::Header, "The same as `after`", place()),
+        query("after", description, place),
         query("timeout", "The time to wait for that record, such as `5s`: at most 30 s", duration()),
         query(
             "strict",
