@@ -2,6 +2,8 @@
 //! described, and bodies have the keys that their schemas have. The pages need nothing from anywhere else.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -86,6 +88,29 @@ async fn every_path_is_there_and_answers_what_is_described() {
         }
         assert!(is_stream == path.ends_with("/events"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_guide_says_of_every_error_what_to_do() {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/API.md")).unwrap();
+    let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| ")).collect();
+    let mut codes = BTreeSet::new();
+    for operation in document(&instance()).await["paths"].as_object().unwrap().values().flat_map(operations) {
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let Some(code) = answer["content"]["application/json"]["example"]["error_code"].as_str() else {
+                continue;
+            };
+            let has_row = rows.iter().any(|row| row.contains(status) && row.contains(&format!("`{code}`")));
+            assert!(has_row, "no row of {status} {code}");
+            codes.insert(code.to_owned());
+        }
+    }
+    assert!(codes.len() >= 10, "{codes:?}");
+}
+
+/// Returns the operations of a path.
+fn operations(path: &Value) -> impl Iterator<Item = &Value> {
+    path.as_object().unwrap().values()
 }
 
 #[tokio::test]

@@ -266,3 +266,34 @@ fn a_client_that_expects_to_be_asked_for_a_body_is_answered_without_one() {
         assert_eq!(answer(&text).status, status, "{method} {path}: {text}");
     }
 }
+
+/// A client that is not told sends its next request on a connection that is closed, and loses it.
+#[test]
+fn an_error_that_leaves_a_body_unread_says_that_the_connection_ends() {
+    let instance = Instance::new();
+    for (request, status) in [
+        ("POST /optimizations/statuses HTTP/1.1\r\nhost: optview\r\ncontent-length: 3000000\r\n\r\n{", 413),
+        ("POST /elsewhere HTTP/1.1\r\nhost: optview\r\ncontent-length: 3000000\r\n\r\n{", 404),
+        ("POST /elsewhere HTTP/1.1\r\nhost: optview\r\ntransfer-encoding: chunked\r\n\r\n", 404),
+        (
+            "PUT /optimizations/statuses HTTP/1.1\r\nhost: optview\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n",
+            405,
+        ),
+    ] {
+        let refused = answer(&exchange(instance.read, request));
+        assert_eq!((refused.status, refused.header("connection")), (status, Some("close")), "{request}");
+    }
+    // A body that is read leaves the connection as it is, and so does an error without a body.
+    let body = r#"{"optimization_ids": []}"#;
+    let text = exchange(
+        instance.read,
+        &format!(
+            "POST /optimizations/statuses HTTP/1.1\r\nhost: optview\r\ncontent-length: {}\r\n\r\n{body}\
+             GET /elsewhere HTTP/1.1\r\nhost: optview\r\n\r\n\
+             GET /healthz HTTP/1.1\r\nhost: optview\r\nconnection: close\r\n\r\n",
+            body.len()
+        ),
+    );
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 3, "{text}");
+    assert_eq!(text.matches("connection: close").count(), 1, "the last one alone: {text}");
+}
