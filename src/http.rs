@@ -40,6 +40,7 @@ mod openapi;
 mod optimizations;
 mod pages;
 mod position_wait;
+mod query_string;
 mod read_api;
 mod response_memory;
 mod server_timing;
@@ -58,6 +59,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 
 pub use access::Access;
 pub use access_log::AccessLog;
@@ -73,11 +75,14 @@ pub use read_api::ReadApi;
 use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use api::Api;
-use endpoint::Endpoint;
+use endpoint::{Endpoint, HandlerResult};
+use ignored_parameters::KnownParameters;
 use list_body::ListMemory;
+use list_query::LIST_PARAMETERS;
 use list_turns::ListTurns;
 use response_memory::ResponseMemory;
 use wait_places::Waits;
+use wait_query::WAIT_PARAMETERS;
 
 /// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
 /// first.
@@ -97,43 +102,60 @@ pub fn read_api_that_waits(
     let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
     let waits = Waits::new(missing_wait);
     let api = Arc::new(Api { reader, status, access, readiness, lists, waits });
-    let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
+    let by_id =
+        Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id).knowing(optimizations::PARAMETERS);
     let others = Router::new()
-        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, lists::list))
-        .route_service(lists::STATUSES, Endpoint::posted(lists::STATUSES, &api, lists::statuses))
-        .route_service(lists::SUMMARY, Endpoint::immediate(lists::SUMMARY, &api, lists::summary))
+        .route_service(
+            "/optimizations",
+            Endpoint::deferred("/optimizations", &api, lists::list).knowing(LIST_PARAMETERS),
+        )
+        .route_service(
+            lists::STATUSES,
+            Endpoint::posted(lists::STATUSES, &api, lists::statuses).knowing(WAIT_PARAMETERS),
+        )
+        .route_service(
+            lists::SUMMARY,
+            Endpoint::immediate(lists::SUMMARY, &api, lists::summary).knowing(WAIT_PARAMETERS),
+        )
         .route_service(
             "/optimizations/events",
-            Endpoint::streaming("/optimizations/events", &api, list_events::events),
+            Endpoint::streaming("/optimizations/events", &api, list_events::events)
+                .knowing(list_events::PARAMETERS),
         )
         .route_service(
             "/optimizations/{id}/events",
-            Endpoint::streaming("/optimizations/{id}/events", &api, view_events::events),
+            Endpoint::streaming("/optimizations/{id}/events", &api, view_events::events).knowing(WAIT_PARAMETERS),
         )
         .route_service(
             "/optimizations/{id}/transitions",
-            Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions),
-        )
-        .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
-        .route_service("/openapi.json", Endpoint::immediate("/openapi.json", &api, pages::openapi))
-        .route_service(
-            "/healthz",
-            Endpoint::immediate("/healthz", &api, |api, _| {
-                Ok(health::liveness(&api.reader.status(&api.status).report(), Audience::Public))
-            }),
-        )
-        .route_service(
-            "/readyz",
-            Endpoint::immediate("/readyz", &api, |api, _| {
-                let current = api.reader.get();
-                let status = current.as_ref().map_or(&api.status, CurrentReader::status);
-                api.readiness.answer(status, current.is_some(), Audience::Public)
-            }),
-        )
-        .fallback_service(Endpoint::not_found(&api));
-    let page = Endpoint::immediate("/pages", &api, pages::file);
-    let others = pages::paths().fold(others, |others, path| others.route_service(path, page.clone()));
+            Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions)
+                .knowing(WAIT_PARAMETERS),
+        );
+    let others = without_parameters(&api).into_iter().fold(others, |others, (path, endpoint)| {
+        others.route_service(path, endpoint.knowing(KnownParameters::NONE))
+    });
+    let others = others.fallback_service(Endpoint::not_found(&api));
     ReadApi::new(&api, by_id, others)
+}
+
+/// Returns the resources that know no parameters, each with its path.
+fn without_parameters(api: &Arc<Api>) -> Vec<(&'static str, Endpoint<Api>)> {
+    let resource =
+        |path, handler: fn(&Api, &Request) -> HandlerResult| (path, Endpoint::immediate(path, api, handler));
+    let page = Endpoint::immediate("/pages", api, pages::file);
+    let resources = [
+        resource("/users/me", users::me),
+        resource("/openapi.json", pages::openapi),
+        resource("/healthz", |api, _| {
+            Ok(health::liveness(&api.reader.status(&api.status).report(), Audience::Public))
+        }),
+        resource("/readyz", |api, _| {
+            let current = api.reader.get();
+            let status = current.as_ref().map_or(&api.status, CurrentReader::status);
+            api.readiness.answer(status, current.is_some(), Audience::Public)
+        }),
+    ];
+    resources.into_iter().chain(pages::paths().map(|path| (path, page.clone()))).collect()
 }
 
 #[cfg(test)]

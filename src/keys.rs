@@ -62,6 +62,10 @@ fn add(config: &KeysAddConfig) -> anyhow::Result<()> {
             + i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 2000))
         .saturating_mul(1000),
     });
+    if let Some(expires) = expires_millis.filter(|expires| *expires <= Utc::now().timestamp_millis()) {
+        let expires = time_text(expires).unwrap_or_default();
+        anyhow::bail!("the key would be refused from {expires} on, which is past: give --expires a time to come");
+    }
     let new = NewKey {
         organizations: config.organizations.clone(),
         name: config.name.clone(),
@@ -79,6 +83,12 @@ fn add(config: &KeysAddConfig) -> anyhow::Result<()> {
          --api-keys {path}`.\n",
         listed.name.as_ref().unwrap_or(&listed.id)
     ))?)
+}
+
+/// Writes milliseconds since 1970 as a time; `None` if no calendar has it.
+fn time_text(millis: i64) -> Option<String> {
+    let time = DateTime::<Utc>::from_timestamp_millis(millis)?;
+    Some(time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 fn revoke(config: &KeysRevokeConfig) -> anyhow::Result<()> {
@@ -125,13 +135,12 @@ fn list(keys: &[ListedKey]) -> String {
 impl ListedKey {
     fn of(entry: &KeyEntry) -> ListedKey {
         let (id, principal) = (entry.id(), &entry.key.principal);
-        let expires = entry.key.expires_millis.and_then(DateTime::<Utc>::from_timestamp_millis);
         ListedKey {
             name: (principal.id != id).then(|| principal.id.clone()),
             id,
             organizations: principal.organizations.clone(),
             email: principal.email.clone(),
-            expires: expires.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            expires: entry.key.expires_millis.and_then(time_text),
             has_expired: entry.key.has_expired(),
             is_hashed: !entry.is_plain,
         }

@@ -159,7 +159,10 @@ fn named_organization(headers: &HeaderMap) -> Result<Option<Scope<'_>>, HttpErro
 
 fn unclear(organizations: &[String]) -> HttpError {
     let organizations = organizations.join(", ");
-    mistaken(format!("this key is for several organizations, name one of them: {organizations}"), "missing")
+    mistaken(
+        format!("the key or token is for several organizations, name one of them: {organizations}"),
+        "missing",
+    )
 }
 
 fn mistaken(msg: String, kind: &'static str) -> HttpError {

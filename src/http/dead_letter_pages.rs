@@ -6,7 +6,7 @@ use axum::http::Uri;
 
 use super::errors::{HttpError, Mistake};
 use super::list_query::{DEFAULT_LIMIT, limit_of, mistake};
-use super::wait_query::pairs;
+use super::query_string::pairs;
 use crate::dead_letters::{LetterSelection, PageRequest, parse_id};
 use crate::domain::{PartitionOffset, Topic};
 use crate::source::TopicNames;

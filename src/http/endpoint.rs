@@ -2,6 +2,8 @@
 //! it was answered in, catches panics, records the metrics, and writes errors. It stands in front of the hot path and must
 //! allocate next to nothing. So it is one service and no stack of layers, each of which would box the future once more.
 
+mod request_context;
+
 use std::convert::Infallible;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,25 +12,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH};
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use tower::Service;
 
 use super::caller_shares::PeerAddress;
-use super::correlation::{self, CORRELATION_ID};
+use super::correlation;
 use super::errors::{self, HttpError};
-use super::freshness;
-use super::log_throttle::LogBurst;
+use super::ignored_parameters::KnownParameters;
 use super::metrics::RouteMetrics;
 use crate::panic_text::panic_text;
 use crate::status::{AnswerState, Status};
-
-/// The `cache-control` of an answer that has no other. Without one, caches may keep a 404 for as long as they see fit, also for callers of
-/// another organization, and after there is such a view.
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+use request_context::RequestContext;
 
 /// The result of a handler.
 pub type HandlerResult = Result<Response, HttpError>;
@@ -51,6 +47,8 @@ pub struct Endpoint<S> {
     is_probe: bool,
     /// True if every method is passed to the handler. Otherwise only GET and HEAD are, and OPTIONS is answered with their names.
     any_method: bool,
+    /// The parameters that the resource knows; `None` where nobody is told of others.
+    known: Option<KnownParameters>,
     /// True if the handler marks its answer itself with the state of the generation that it reads. Otherwise the state is read
     /// before the handler is called.
     marks_itself: bool,
@@ -115,7 +113,13 @@ impl<S> Endpoint<S> {
     fn new(route: &'static str, state: &Arc<S>, handler: Handler<S>) -> Endpoint<S> {
         let metrics = Arc::new(RouteMetrics::register(route));
         let is_probe = route == "/readyz";
-        Endpoint { state: Arc::clone(state), metrics, handler, is_probe, any_method: false, marks_itself: false }
+        let state = Arc::clone(state);
+        Endpoint { state, metrics, handler, is_probe, any_method: false, known: None, marks_itself: false }
+    }
+
+    /// Names the parameters that the resource knows. Each answer tells which ones of a request change nothing.
+    pub fn knowing(self, known: KnownParameters) -> Endpoint<S> {
+        Endpoint { known: Some(known), ..self }
     }
 
     /// Makes the endpoint of every path that is no resource. It answers every method.
@@ -139,6 +143,7 @@ impl<S> Clone for Endpoint<S> {
             handler: self.handler.clone(),
             is_probe: self.is_probe,
             any_method: self.any_method,
+            known: self.known,
             marks_itself: self.marks_itself,
         }
     }
@@ -181,9 +186,9 @@ impl<S: AsRef<Status>> Endpoint<S> {
         (*self.state).as_ref().answer_state()
     }
 
-    /// Answers a request with an error that was found before the handler was called.
+    /// Answers a request, which may be for another resource, with an error that was found before the handler was called.
     pub fn refuse(&self, request: &Request, error: HttpError) -> Response {
-        let mut context = self.context(request);
+        let mut context = RequestContext { known: None, ..self.context(request) };
         context.state.get_or_insert_with(|| self.current_state());
         context.response(Err(error), request.uri(), &self.metrics)
     }
@@ -196,6 +201,7 @@ impl<S: AsRef<Status>> Endpoint<S> {
             // The state is read before anything else, so that no answer is older than its mark.
             state: (!self.marks_itself).then(|| self.current_state()),
             is_probe: self.is_probe,
+            known: self.known,
         }
     }
 
@@ -302,86 +308,6 @@ impl Future for EndpointFuture {
         };
         Poll::Ready(Ok(response))
     }
-}
-
-/// The facts of a request that its response needs.
-pub struct RequestContext {
-    started: Instant,
-    correlation_id: HeaderValue,
-    head_only: bool,
-    /// The state to mark the response with; `None` if the handler has marked it already.
-    state: Option<AnswerState>,
-    is_probe: bool,
-}
-
-impl RequestContext {
-    fn response(self, result: HandlerResult, uri: &Uri, metrics: &RouteMetrics) -> Response {
-        let mut response = match result {
-            Ok(response) => {
-                if response.status().is_server_error() {
-                    let cause = match response.status() {
-                        StatusCode::SERVICE_UNAVAILABLE => {
-                            "whether there is such a view is not known yet, since the instance is not live"
-                        }
-                        _ => "the answer could not be written",
-                    };
-                    self.log_failure(uri, response.status(), cause);
-                }
-                response
-            }
-            Err(error) => {
-                let response = errors::response(&error);
-                if response.status().is_server_error() {
-                    self.log_failure(uri, response.status(), &error.cause());
-                }
-                response
-            }
-        };
-        if let Some(state) = self.state {
-            response = freshness::mark(response, state);
-        }
-        let headers = response.headers_mut();
-        headers.insert(CORRELATION_ID.clone(), self.correlation_id);
-        headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
-        if self.head_only {
-            response = without_body(response);
-        }
-        metrics.record(response.status(), self.started.elapsed());
-        response
-    }
-
-    /// Logs a failed request. Nothing else logs requests, so that no such line lacks its correlation id. Mistakes of clients
-    /// are counted by the metrics and not logged.
-    fn log_failure(&self, uri: &Uri, status: StatusCode, cause: &str) {
-        static FAILURES: LogBurst = LogBurst::new();
-        let is_of_client = matches!(status, StatusCode::GATEWAY_TIMEOUT | StatusCode::NOT_IMPLEMENTED);
-        let (status, path) = (status.as_u16(), uri.path());
-        let correlation_id = self.correlation_id.to_str().unwrap_or_default();
-        if self.is_probe || is_of_client {
-            // A probe's answer repeats the status, whose changes are logged elsewhere; a wait that was too short is its client's, and
-            // so is a question that this instance does not answer.
-            tracing::debug!(correlation_id, status, path, "not answered: {cause}");
-            return;
-        }
-        let Some(left_out) = FAILURES.is_due() else { return };
-        if status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-            tracing::warn!(correlation_id, status, path, left_out, "a request could not be answered: {cause}");
-        } else {
-            tracing::error!(correlation_id, status, path, left_out, "a request failed: {cause}");
-        }
-    }
-}
-
-/// Answers HEAD: removes the body and keeps the headers of GET. That includes `content-length`, which only the body knows; the
-/// length of a 304 is not known.
-fn without_body(mut response: Response) -> Response {
-    if response.status() != StatusCode::NOT_MODIFIED
-        && let Some(length) = response.body().size_hint().exact()
-    {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    *response.body_mut() = Body::empty();
-    response
 }
 
 /// Turns a panic into an error, so that it does not end the connection and the requests behind it.

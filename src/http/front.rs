@@ -1,5 +1,6 @@
 //! The front of an address: what belongs to every answer and not to a resource. Pages of other origins, the trace that a request
-//! belongs to, and the access log. A request that concerns none of them passes with a look at two headers.
+//! belongs to, the access log, and the end of a connection on which a body may be left. A request that concerns none of them passes with a
+//! look at two headers.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -7,8 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use axum::body::HttpBody;
 use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use hyper::body::Incoming;
 use tower::Service;
@@ -46,7 +49,7 @@ impl<A> Front<A> {
     }
 
     /// Returns what has to be done for a request besides the answer; `None` if there is nothing.
-    fn duties<B>(&self, request: &axum::http::Request<B>) -> Option<Box<Duties>> {
+    fn duties<B: HttpBody>(&self, request: &axum::http::Request<B>) -> Option<Box<Duties>> {
         let headers = request.headers();
         let FrontSettings { cross_origin, access_log } = &*self.settings;
         let grant = cross_origin.as_ref().and_then(|rule| rule.grant(request.method(), headers));
@@ -55,14 +58,15 @@ impl<A> Front<A> {
             let trace_id = trace.as_ref().map(|trace| trace.trace_id.clone());
             (LoggedRequest::of(request, self.peer, caller(access, headers), trace_id), log.clone())
         });
-        if grant.is_none() && trace.is_none() && log.is_none() {
+        let has_body = !request.body().is_end_stream();
+        if grant.is_none() && trace.is_none() && log.is_none() && !has_body {
             return None;
         }
         let trace = trace.map(|trace| (trace.span(), trace));
-        Some(Box::new(Duties { grant, trace, log }))
+        Some(Box::new(Duties { grant, trace, log, has_body }))
     }
 
-    fn begin<B, F>(
+    fn begin<B: HttpBody, F>(
         &self,
         request: axum::http::Request<B>,
         answer: impl FnOnce(axum::http::Request<B>) -> F,
@@ -94,6 +98,7 @@ impl<A: App<Answering: Unpin>> App for Front<A> {
 
 impl<A, B> Service<axum::http::Request<B>> for Front<A>
 where
+    B: HttpBody,
     A: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Unpin> + Clone,
 {
     type Response = Response;
@@ -115,6 +120,8 @@ struct Duties {
     grant: Option<CrossOriginGrant>,
     trace: Option<(Span, TraceContext)>,
     log: Option<(LoggedRequest, AccessLog)>,
+    /// True if the request has a body, which an error may leave unread.
+    has_body: bool,
 }
 
 impl Duties {
@@ -125,6 +132,10 @@ impl Duties {
     fn fulfil(self, mut response: Response) -> Response {
         if let Some((_, trace)) = &self.trace {
             response.headers_mut().insert(TRACEPARENT.clone(), trace.header());
+        }
+        // Hyper closes a connection on which a part of a body is left. A client that is not told sends its next request there, and loses it.
+        if self.has_body && (response.status().is_client_error() || response.status().is_server_error()) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(grant) = self.grant {
             response = grant.add_to(response);

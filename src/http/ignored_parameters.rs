@@ -1,11 +1,13 @@
-//! The header `x-optview-ignored`, which names the parameters of a request that its resource does not know. Without it
-//! `?statuss=failed` would look as if it worked.
+//! The header `x-optview-ignored`, which names what a request asks for in vain: the parameters that its resource does not know, and those
+//! of which all values but the last are left out. Without it `?statuss=failed` and `?kind=a&kind=b` would look as if they worked.
+
+use std::collections::HashSet;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use itertools::Itertools as _;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::endpoint::Answer;
-use super::list_query::ignored_of;
+use super::query_string::pairs;
 
 static IGNORED: HeaderName = HeaderName::from_static("x-optview-ignored");
 
@@ -15,11 +17,49 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%').add(b'"');
 /// The most bytes of the header's value. Clients refuse headers that are too long.
 const VALUE_MAX: usize = 1024;
 
-/// Adds the header, unless every parameter is known. Names that do not fit are replaced by `...`.
+/// The names of the parameters that a resource knows.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownParameters {
+    /// Those that have one value, in groups. Of several values the last counts.
+    pub single: &'static [&'static [&'static str]],
+    /// Those that may be repeated.
+    pub repeated: &'static [&'static str],
+}
+
+impl KnownParameters {
+    /// The parameters of a resource that has none.
+    pub const NONE: KnownParameters = KnownParameters { single: &[], repeated: &[] };
+
+    /// Returns the names of the parameters of a request that change nothing, each once, in the order of the query string.
+    fn ignored_of(self, uri: &Uri) -> Vec<String> {
+        let mut singles = HashSet::new();
+        let names = pairs(uri).into_iter().map(|(name, _)| name);
+        let ignored =
+            names.filter(|name| match self.single.iter().copied().flatten().find(|single| *single == name) {
+                Some(single) => !singles.insert(*single),
+                None => !name.is_empty() && !self.repeated.contains(&name.as_str()),
+            });
+        // An address has room for thousands of names, which must not be compared with each other.
+        ignored.unique().collect()
+    }
+}
+
+/// Adds the header to the answer to a request, unless each of its parameters counts.
+pub fn name_ignored(headers: &mut HeaderMap, uri: &Uri, known: KnownParameters) {
+    if uri.query().is_some() {
+        name_in(headers, &known.ignored_of(uri));
+    }
+}
+
+/// Adds names to the header. Those that do not fit are replaced by `...`.
 pub fn name_in(headers: &mut HeaderMap, ignored: &[String]) {
-    let mut value = String::new();
+    let named = headers.get(&IGNORED).and_then(|value| value.to_str().ok());
+    let mut value = named.unwrap_or_default().to_owned();
     for name in ignored {
         let name = utf8_percent_encode(name, ESCAPED).to_string();
+        if value.split(", ").any(|named| named == name) {
+            continue;
+        }
         let separator = if value.is_empty() { "" } else { ", " };
         if value.len() + separator.len() + name.len() > VALUE_MAX {
             value = format!("{value}{separator}...");
@@ -33,28 +73,35 @@ pub fn name_in(headers: &mut HeaderMap, ignored: &[String]) {
     }
 }
 
-/// Adds the header to an answer of a resource that knows only these parameters, now or when it has been waited for.
-pub fn name_in_answer(answer: Answer, uri: &Uri, known: &[&str]) -> Answer {
-    if uri.query().is_none() {
-        return answer;
-    }
-    let ignored = ignored_of(uri, known);
-    match answer {
-        Answer::Now(mut response) => {
-            name_in(response.headers_mut(), &ignored);
-            Answer::Now(response)
-        }
-        Answer::Later(pending) => Answer::Later(Box::pin(async move {
-            let mut response = pending.await?;
-            name_in(response.headers_mut(), &ignored);
-            Ok(response)
-        })),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ignored(query: &str) -> Vec<String> {
+        let known = KnownParameters { single: &[&["kind"], &["limit"]], repeated: &["status"] };
+        known.ignored_of(&format!("/optimizations?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn parameters_that_are_not_known_or_given_in_vain_are_ignored() {
+        for (query, expected) in [
+            ("", &[][..]),
+            ("kind=a&limit=1&status=failed&status=null", &[]),
+            ("&&=&unknown=1&limits=0&unknown=2", &["unknown", "limits"]),
+            ("kind=a&x=1&kind=b&kind=c", &["x", "kind"]),
+            ("k%69nd=a&kind=a", &["kind"]),
+        ] {
+            assert_eq!(ignored(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_resource_adds_to_the_names_that_are_there() {
+        let mut headers = HeaderMap::new();
+        name_in(&mut headers, &["limitt".to_owned()]);
+        name_ignored(&mut headers, &"/a?x=1&limitt=2&%20=2".parse().unwrap(), KnownParameters::NONE);
+        assert_eq!(headers[&IGNORED], "limitt, x, %20");
+    }
 
     fn header(ignored: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();

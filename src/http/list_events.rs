@@ -21,10 +21,12 @@ use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
-use super::list_query::ListParameters;
+use super::ignored_parameters::KnownParameters;
+use super::list_query::{self, LIST_PARAMETERS, ListParameters};
 use super::optimizations::identity;
+use super::query_string::pairs;
 use super::users::NO_ORGANIZATION;
-use super::{freshness, ignored_parameters, wait_query};
+use super::{freshness, wait_query};
 use crate::live_views::CurrentReader;
 use crate::store::{ListScope, LogCursor, LogPlace, LogRead, Reader, ScopeChange, ViewChange};
 
@@ -40,6 +42,12 @@ const GATHER: Duration = Duration::from_millis(25);
 /// The name of the parameter by which the views that the list has now come first.
 const INITIAL: &str = "initial";
 
+/// The parameters of the stream of a list. Those that choose a page choose the views that come first.
+pub const PARAMETERS: KnownParameters = KnownParameters {
+    single: &[&list_query::SINGLE, &wait_query::SINGLE, &[INITIAL]],
+    repeated: LIST_PARAMETERS.repeated,
+};
+
 /// Answers with the stream of a list.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
     let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
@@ -48,8 +56,7 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         Scope::Organization(id) => Some(id),
         Scope::Nothing => return Err(NO_ORGANIZATION),
     };
-    let mut parameters = ListParameters::of(request.uri())?;
-    parameters.ignored.retain(|name| name != INITIAL);
+    let parameters = ListParameters::of(request.uri())?;
     let wants_initial = wants_initial(request.uri())?;
     let answer_state = {
         let current = api.reader()?;
@@ -75,15 +82,12 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         if resumed.is_none() && wants_initial {
             stream.begin_initial().await?;
         }
-        let ignored = mem::take(&mut stream.parameters.ignored);
-        let mut response = event_stream::response(stream);
-        ignored_parameters::name_in(response.headers_mut(), &ignored);
-        Ok(freshness::mark(response, answer_state))
+        Ok(freshness::mark(event_stream::response(stream), answer_state))
     }))
 }
 
 fn wants_initial(uri: &Uri) -> Result<bool, HttpError> {
-    let initial = wait_query::pairs(uri).into_iter().rfind(|(name, _)| name == INITIAL);
+    let initial = pairs(uri).into_iter().rfind(|(name, _)| name == INITIAL);
     let initial = initial.map(|(_, initial)| wait_query::bool_of(INITIAL, &initial)).transpose();
     Ok(initial.map_err(|mistake| HttpError::Invalid(vec![mistake]))?.unwrap_or_default())
 }

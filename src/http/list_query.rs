@@ -4,10 +4,11 @@
 mod values;
 
 use axum::http::Uri;
-use itertools::Itertools as _;
 
 use super::errors::{HttpError, Mistake};
-use super::wait_query::pairs;
+use super::ignored_parameters::KnownParameters;
+use super::query_string::pairs;
+use super::wait_query;
 use crate::domain::{StatusSet, Timestamp};
 use crate::store::{Cursor, ListQuery, PageStart, Sort, ViewForm};
 use values::status_of;
@@ -18,27 +19,13 @@ pub const DEFAULT_LIMIT: usize = 100;
 /// The most ids that a list may be asked for.
 pub const MAX_IDS: usize = 1_000;
 
-/// The names of the parameters that lists know.
-const KNOWN: [&str; 15] = [
-    "project_id",
-    "kind",
-    "status",
-    "id",
-    "limit",
-    "offset",
-    "cursor",
-    "created_after",
-    "created_before",
-    "sort",
-    "summary",
-    "q",
-    "after",
-    "timeout",
-    "strict",
-];
+/// The names of the parameters of lists that have one value.
+pub const SINGLE: [&str; 10] =
+    ["project_id", "kind", "limit", "offset", "cursor", "created_after", "created_before", "sort", "summary", "q"];
 
-/// The names of the parameters by which any request waits for a position (`wait_query`).
-pub const WAIT_PARAMETERS: [&str; 3] = ["after", "timeout", "strict"];
+/// The parameters that lists know.
+pub const LIST_PARAMETERS: KnownParameters =
+    KnownParameters { single: &[&SINGLE, &wait_query::SINGLE], repeated: &["status", "id", "after"] };
 
 /// The parameters of a list, parsed and within their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +44,6 @@ pub struct ListParameters {
     /// Number of views on the page, 1 to 1000.
     pub limit: usize,
     pub start: Start,
-    /// The names of the parameters that lists do not know, each once, in the order of the query string.
-    pub ignored: Vec<String>,
 }
 
 /// The beginning of a page.
@@ -87,9 +72,9 @@ struct RawParameters {
 }
 
 impl ListParameters {
-    /// Parses the query string. Unknown parameters are ignored, and named.
+    /// Parses the query string. Unknown parameters are ignored.
     pub fn of(uri: &Uri) -> Result<ListParameters, HttpError> {
-        let mut parameters = ListParameters { ignored: ignored_of(uri, &KNOWN), ..ListParameters::default() };
+        let mut parameters = ListParameters::default();
         let mut raw = RawParameters::default();
         for (name, value) in pairs(uri) {
             match name.as_str() {
@@ -200,16 +185,8 @@ impl Default for ListParameters {
             form: ViewForm::Full,
             limit: DEFAULT_LIMIT,
             start: Start::Offset(0),
-            ignored: Vec::new(),
         }
     }
-}
-
-/// Returns the names of the parameters of a request that are not among those that its resource knows, each once.
-pub fn ignored_of(uri: &Uri, known: &[&str]) -> Vec<String> {
-    let names = pairs(uri).into_iter().map(|(name, _)| name);
-    // An address has room for thousands of names, which must not be compared with each other.
-    names.filter(|name| !name.is_empty() && !known.contains(&name.as_str())).unique().collect()
 }
 
 fn accepted<T>(read: Result<T, Mistake>, mistakes: &mut Vec<Mistake>) -> Option<T> {

@@ -18,7 +18,7 @@ use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::HttpError;
 use super::json_response::{json, to_json};
 use super::list_body::{self, ListRequest, ListResponse};
-use super::list_query::{ListParameters, Start, WAIT_PARAMETERS, ignored_of};
+use super::list_query::{ListParameters, Start};
 use super::optimizations::identity;
 use super::status_query::StatusQuery;
 use super::{freshness, ignored_parameters, list_links};
@@ -46,8 +46,7 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => {
             let by_offset = matches!(parameters.start, Start::Offset(_));
-            let mut response = json(if by_offset { EMPTY_PAGE } else { EMPTY_CURSOR_PAGE });
-            ignored_parameters::name_in(response.headers_mut(), &parameters.ignored);
+            let response = json(if by_offset { EMPTY_PAGE } else { EMPTY_CURSOR_PAGE });
             return Ok(Box::pin(future::ready(Ok(response))));
         }
     };
@@ -66,7 +65,6 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
         let chosen = parameters.clone();
         let choose = move || reader.page(&chosen.query(organization_id.as_deref()));
         let ListResponse { mut response, total, next } = list_body::response(choose, list_request, lists).await?;
-        ignored_parameters::name_in(response.headers_mut(), &parameters.ignored);
         if let Some(links) = list_links::header(&uri, &parameters, total, next.as_ref()) {
             response.headers_mut().insert(LINK, links);
         }
@@ -88,15 +86,18 @@ pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError>
     let position = current.visible_position();
     let reader = Reader::clone(&current);
     let caller = identity(&caller, PeerAddress::of(&request));
-    let (lists, ignored) = (api.lists.clone(), ignored_of(request.uri(), &WAIT_PARAMETERS));
+    let lists = api.lists.clone();
     let list_request =
         ListRequest { headers: request.headers().clone(), caller: caller.clone(), is_versioned: false };
     Ok(Box::pin(async move {
-        let query = StatusQuery::read(request.into_body(), &caller, &lists.memory).await?;
+        let StatusQuery { ids, limit, ignored } =
+            StatusQuery::read(request.into_body(), &caller, &lists.memory).await?;
         if sees_nothing {
-            return Ok(json("[]"));
+            let mut response = json("[]");
+            ignored_parameters::name_in(response.headers_mut(), &ignored);
+            return Ok(response);
         }
-        let choose = move || Ok(reader.statuses(&query.ids, organization_id.as_deref(), query.limit));
+        let choose = move || Ok(reader.statuses(&ids, organization_id.as_deref(), limit));
         let ListResponse { mut response, .. } = list_body::response(choose, list_request, lists).await?;
         ignored_parameters::name_in(response.headers_mut(), &ignored);
         Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
@@ -134,14 +135,16 @@ pub fn summary(api: &Api, request: &Request) -> HandlerResult {
     let answer_state = current.answer_state(&api.status);
     freshness::check_list(answer_state)?;
     let position = current.visible_position();
-    let mut response = summary_response(&project_id, current.counts(organization_id, Some(&project_id)));
-    ignored_parameters::name_in(response.headers_mut(), &ignored_of(request.uri(), &WAIT_PARAMETERS));
+    let response = summary_response(&project_id, current.counts(organization_id, Some(&project_id)));
     Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
 }
 
-/// Returns the project's id in the path of a summary.
+/// Returns the project's id in the path of a summary. No project has an empty one.
 fn project_of(path: &str) -> Option<String> {
     let raw = path.strip_prefix("/projects/")?.strip_suffix("/optimizations/summary")?;
+    if raw.is_empty() {
+        return None;
+    }
     Some(percent_decode_str(raw).decode_utf8().ok()?.into_owned())
 }
 
@@ -220,7 +223,7 @@ mod tests {
             ("/projects/prj-1/optimizations/summary", Some("prj-1")),
             ("/projects/a%2Fb%20c/optimizations/summary", Some("a/b c")),
             ("/projects/%FF/optimizations/summary", None),
-            ("/projects//optimizations/summary", Some("")),
+            ("/projects//optimizations/summary", None),
             ("/projects/a/optimizations", None),
         ] {
             assert_eq!(project_of(path).as_deref(), expected, "{path}");

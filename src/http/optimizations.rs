@@ -12,7 +12,7 @@ use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
 use super::endpoint::Answer;
 use super::errors::HttpError;
-use super::ignored_parameters::name_in_answer;
+use super::ignored_parameters::KnownParameters;
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
 use super::wait_query;
@@ -20,7 +20,8 @@ use super::wait_query;
 pub const PREFIX: &str = "/optimizations/";
 
 /// The parameters of a read by id.
-const PARAMETERS: [&str; 4] = ["wait", "after", "timeout", "strict"];
+pub const PARAMETERS: KnownParameters =
+    KnownParameters { single: &[&["wait"], &wait_query::SINGLE], repeated: &["after"] };
 
 /// The last segment of the paths of streams.
 pub const EVENTS: &str = "events";
@@ -28,11 +29,6 @@ pub const EVENTS: &str = "events";
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body. It waits only for a view that is not there yet
 /// or, if the client asks for that, for one that the client does not have.
 pub fn by_id(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
-    let answer = view_or_wait(api, request, peer)?;
-    Ok(name_in_answer(answer, request.uri(), &PARAMETERS))
-}
-
-fn view_or_wait(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
     let caller = api.access.caller(request.headers(), peer)?;
     let organization_id = organization_of(&caller)?;
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;

@@ -16,11 +16,10 @@ use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
-use super::list_query::{WAIT_PARAMETERS, ignored_of};
+use super::freshness;
 use super::optimizations::{EVENTS, id_of, identity, organization_of};
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
-use super::{freshness, ignored_parameters};
 use crate::domain::ReadPosition;
 use crate::live_views::CurrentReader;
 use crate::status::{AnswerState, State};
@@ -39,7 +38,6 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
     // It watches from before the first read, so that no change is missed.
     let watch = api.reader.changes().watch(&id);
     let seen = event_stream::last_event_id(request.headers()).and_then(SentView::of_event_id);
-    let ignored = ignored_of(request.uri(), &WAIT_PARAMETERS);
     Ok(Box::pin(async move {
         let mut first = follower.read(&id)?;
         if let ViewRead::Missing { may_come: true, .. } = first
@@ -53,9 +51,7 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         }
         let answer_state = follower.api.reader()?.answer_state(&follower.api.status);
         let stream = ViewStream { follower, id, watch, seen, waits_for_position: None, is_over: false };
-        let mut response = event_stream::response(stream);
-        ignored_parameters::name_in(response.headers_mut(), &ignored);
-        Ok(freshness::mark(response, answer_state))
+        Ok(freshness::mark(event_stream::response(stream), answer_state))
     }))
 }
 
@@ -67,8 +63,7 @@ impl Follower {
 
     fn wait_for(&self, id: &str) -> Option<ViewWait> {
         let target = ViewTarget { id: id.to_owned(), organization_id: self.organization_id.clone() };
-        let missing = Some(self.api.waits.missing).filter(|missing| !missing.is_zero())?;
-        ViewWait::begin(&self.api, target, &axum::http::HeaderMap::new(), self.caller.clone(), missing)
+        ViewWait::begin_for_missing(&self.api, target, self.caller.clone())
     }
 }
 

@@ -74,10 +74,15 @@ pub fn read(
             let response = errors::response(&freshness::not_found(answer_state, NO_SUCH));
             ViewRead::Missing {
                 response: freshness::mark(freshness::mark_position(response, &position), answer_state),
-                may_come: !matches!(answer_state.state, State::Frozen | State::Stopping),
+                may_come: may_come(answer_state),
             }
         }
     })
+}
+
+/// Returns true if an instance in this state reads records from which a view could come.
+pub fn may_come(answer_state: AnswerState) -> bool {
+    !matches!(answer_state.state, State::Frozen | State::Stopping)
 }
 
 /// Makes a 200 with the stored bytes.

@@ -65,6 +65,18 @@ impl ViewWait {
         })
     }
 
+    /// Returns the view that is waited for.
+    pub fn target(&self) -> &ViewTarget {
+        &self.target
+    }
+
+    /// Begins the wait of a request that has found no such view and could not say that it wants to wait, for `--missing-wait`; `None`
+    /// if too many wait already, or nobody is to wait.
+    pub fn begin_for_missing(api: &Arc<Api>, target: ViewTarget, caller: CallerIdentity) -> Option<ViewWait> {
+        let missing = Some(api.waits.missing).filter(|missing| !missing.is_zero())?;
+        ViewWait::begin(api, target, &HeaderMap::new(), caller, missing)
+    }
+
     /// Waits until there is a view that the client does not have, and answers with it; or with what there is when the time is over, or
     /// the process stops. An id that is not found takes all of the time, whether it is unknown, deleted, or another organization's.
     pub async fn answer(mut self) -> HandlerResult {

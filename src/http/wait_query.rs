@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Uri};
 
 use super::errors::{HttpError, Mistake};
+use super::ignored_parameters::KnownParameters;
+use super::query_string::pairs;
 use crate::domain::RecordPlace;
 use crate::domain::read_position::places_of;
 
@@ -17,6 +18,12 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Number of places that one request may wait for.
 const MOST_PLACES: usize = 1_000;
+
+/// The names of the parameters that have one value by which a request waits for a position.
+pub const SINGLE: [&str; 2] = ["timeout", "strict"];
+
+/// The parameters by which a request that is answered with views waits for a position.
+pub const WAIT_PARAMETERS: KnownParameters = KnownParameters { single: &[&SINGLE], repeated: &["after"] };
 
 static AFTER: HeaderName = HeaderName::from_static("x-optview-after");
 
@@ -93,21 +100,16 @@ impl PositionQuery {
     }
 }
 
-/// Reads a parameter that is true or false.
+/// Reads a parameter that is true or false, in the forms that FastAPI takes.
 pub fn bool_of(name: &'static str, text: &str) -> Result<bool, Mistake> {
-    match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "t" | "yes" | "y" | "on" => Ok(true),
+        "false" | "0" | "f" | "no" | "n" | "off" => Ok(false),
         _ => {
-            let msg = "Input should be true or false".to_owned();
+            let msg = "Input should be a valid boolean, unable to interpret input".to_owned();
             Err(Mistake { loc: ["query", name], msg, kind: "bool_parsing" })
         }
     }
-}
-
-/// Returns the pairs of the query string. They are never refused: bytes that are not UTF-8 are replaced.
-pub fn pairs(uri: &Uri) -> Vec<(String, String)> {
-    Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default()
 }
 
 /// Reads a duration: with its unit, or in seconds without one.
@@ -183,7 +185,7 @@ mod tests {
         let none = HeaderMap::new();
         let header = HeaderMap::from_iter([(AFTER.clone(), "jobs:1:7,optimizations:0:3".parse().unwrap())]);
         assert_eq!(PositionQuery::of(&uri("timeout=1"), &none).unwrap(), None);
-        let read = PositionQuery::of(&uri("after=jobs:0:5&after=a.b%3A2%3A6&timeout=2s&strict=true"), &none);
+        let read = PositionQuery::of(&uri("after=jobs:0:5&after=a.b%3A2%3A6&timeout=2s&strict=Yes"), &none);
         assert_eq!(
             read.unwrap(),
             Some(PositionQuery {

@@ -32,6 +32,7 @@ async function home() {
   for (const heading of ["GET /optimizations", "POST /optimizations/statuses", "Schemas"]) {
     await page.getByRole("heading", { name: heading, exact: true }).waitFor();
   }
+  await page.locator("#list_statuses pre", { hasText: "optimization_ids" }).waitFor();
   console.log("described");
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/docs.png` });
   assert.deepEqual(await kept(page), NOTHING);

@@ -160,6 +160,28 @@ fn every_answer_says_how_long_it_may_be_kept() {
     }
 }
 
+/// A parameter that changes nothing would look as if it had worked.
+#[test]
+fn every_resource_names_the_parameters_that_it_does_not_know() {
+    let instance = Instance::new();
+    let others =
+        ["/projects/p/optimizations/summary", "/optimizations/nope/transitions", "/optimizations/nope/events"];
+    for path in READ_ROUTES.into_iter().chain(STREAMS).chain(others) {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let head = send(instance.read, "HEAD", &format!("{path}{separator}statuss=failed"));
+        assert_eq!(head.header("x-optview-ignored"), Some("statuss"), "{path}: {head:?}");
+        assert_eq!(send(instance.read, "HEAD", path).header("x-optview-ignored"), None, "{path}");
+    }
+    // Nothing of a view is in these, so that they wait for no position.
+    for path in ["/users/me", "/healthz", "/docs"] {
+        let answer = send(instance.read, "GET", &format!("{path}?after=jobs:0:7"));
+        assert_eq!((answer.status, answer.header("x-optview-ignored")), (200, Some("after")), "{path}");
+    }
+    // The error is of what was waited for, which the list knows as well as all else that is asked for here.
+    let late = send(instance.read, "GET", "/optimizations?limit=1&after=jobs:0:7&timeout=0");
+    assert_eq!((late.status, late.header("x-optview-ignored")), (504, None));
+}
+
 #[test]
 fn options_names_the_methods_of_every_route_and_of_the_server() {
     let instance = Instance::new();
@@ -193,6 +215,7 @@ fn a_path_that_is_no_resource_is_a_404_with_a_body_that_says_so() {
         "/users//me",
         "/healthz/",
         "/./healthz",
+        "/projects//optimizations/summary",
         "*",
     ] {
         let found = send(instance.read, "GET", path);
@@ -242,4 +265,35 @@ fn a_client_that_expects_to_be_asked_for_a_body_is_answered_without_one() {
         assert!(!text.contains(" 100 "), "{text}");
         assert_eq!(answer(&text).status, status, "{method} {path}: {text}");
     }
+}
+
+/// A client that is not told sends its next request on a connection that is closed, and loses it.
+#[test]
+fn an_error_that_leaves_a_body_unread_says_that_the_connection_ends() {
+    let instance = Instance::new();
+    for (request, status) in [
+        ("POST /optimizations/statuses HTTP/1.1\r\nhost: optview\r\ncontent-length: 3000000\r\n\r\n{", 413),
+        ("POST /elsewhere HTTP/1.1\r\nhost: optview\r\ncontent-length: 3000000\r\n\r\n{", 404),
+        ("POST /elsewhere HTTP/1.1\r\nhost: optview\r\ntransfer-encoding: chunked\r\n\r\n", 404),
+        (
+            "PUT /optimizations/statuses HTTP/1.1\r\nhost: optview\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n",
+            405,
+        ),
+    ] {
+        let refused = answer(&exchange(instance.read, request));
+        assert_eq!((refused.status, refused.header("connection")), (status, Some("close")), "{request}");
+    }
+    // A body that is read leaves the connection as it is, and so does an error without a body.
+    let body = r#"{"optimization_ids": []}"#;
+    let text = exchange(
+        instance.read,
+        &format!(
+            "POST /optimizations/statuses HTTP/1.1\r\nhost: optview\r\ncontent-length: {}\r\n\r\n{body}\
+             GET /elsewhere HTTP/1.1\r\nhost: optview\r\n\r\n\
+             GET /healthz HTTP/1.1\r\nhost: optview\r\nconnection: close\r\n\r\n",
+            body.len()
+        ),
+    );
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 3, "{text}");
+    assert_eq!(text.matches("connection: close").count(), 1, "the last one alone: {text}");
 }

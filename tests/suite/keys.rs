@@ -91,6 +91,12 @@ fn a_key_is_shown_once_and_its_file_belongs_to_its_owner_alone() {
         keys(&file, &["add", "--organization", "org-1", "--email", "ada@example.com", "--expires", "90days"]);
     let key = printed.lines().next().unwrap();
     assert!(key.starts_with("optview_") && printed.contains("It is shown this once"), "{printed}");
+    let (is_done, printed, errors) =
+        keys(&file, &["add", "--organization", "org-1", "--expires", "2020-01-01T00:00:00Z"]);
+    assert!(
+        !is_done && printed.is_empty() && errors.contains("2020-01-01T00:00:00Z on, which is past"),
+        "{errors}"
+    );
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let (_, listed, _) = keys(&file, &["list"]);
     assert!(!listed.contains(key) && !fs::read_to_string(&file).unwrap().contains(key), "{listed}");

@@ -289,6 +289,10 @@ async fn a_parameter_that_is_not_known_is_named() {
         )
         .await;
     assert_eq!((again.status, again.header("x-optview-ignored")), (304, "statuss"));
+    let twice = instance.list("kind=a&limit=1&status=failed&status=null&kind=optimize").await;
+    assert_eq!(twice.header("x-optview-ignored"), "kind", "of several kinds only the last counts");
+    let misspelt = instance.post(json!({"optimization_ids": [], "limitt": 1}).to_string(), "org-1").await;
+    assert_eq!(misspelt.header("x-optview-ignored"), "limitt", "members of a body are parameters, too");
     let nobody = instance.get_with("/optimizations?x=1", &[("x-organization-id", "")]).await;
     assert_eq!(
         (nobody.header("x-optview-ignored"), nobody.json()),

@@ -26,6 +26,16 @@ async fn a_view_that_comes_while_its_reader_waits_is_the_answer() {
     assert_eq!(instance.reader.changes().id_watches(), 0, "nothing is left of the wait");
 }
 
+#[tokio::test]
+async fn transitions_of_an_optimization_that_comes_while_their_reader_waits_are_the_answer() {
+    let instance = Instance::new(SOON);
+    let waiting = instance.spawn_get("/optimizations/a%2Fb/transitions", &[OWN]).begun(&instance).await;
+    instance.generation.write(vec![view("a/b", 1)]);
+    let answer = waiting.answer().await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"transitions": []})));
+    assert_eq!(instance.reader.changes().id_watches(), 0, "nothing is left of the wait");
+}
+
 /// A client writes and reads at once: whichever comes first, it is never told that there is no such view.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_creates_and_reads_at_once_never_gets_a_404() {
@@ -47,21 +57,22 @@ async fn what_is_not_found_takes_the_same_time_whatever_the_reason() {
     let instance = Instance::new(MISSING_WAIT);
     instance.generation.write(vec![view("known", 1), deleted("gone", 1)]);
     let mut bodies = Vec::new();
-    for (path, key) in [
-        ("/optimizations/unknown", OWN),
-        ("/optimizations/gone", OWN),
-        ("/optimizations/known", FOREIGN),
-        ("/optimizations/unknown", FOREIGN),
-    ] {
+    let ids = [("unknown", OWN), ("gone", OWN), ("known", FOREIGN), ("unknown", FOREIGN)];
+    let paths = ["", "/transitions", "/events"]
+        .into_iter()
+        .flat_map(|below| ids.map(|(id, key)| (format!("/optimizations/{id}{below}"), key)));
+    for (path, key) in paths {
         let begun = Instant::now();
-        let answer = instance.get(path, &[key]).await;
+        let answer = instance.get(&path, &[key]).await;
         // Tokio's paused clock advances by itself while every task waits, and by no more than that.
         assert_eq!((answer.status, begun.elapsed()), (404, MISSING_WAIT), "{path}");
         bodies.push(answer.body);
     }
     assert!(bodies.iter().all(|body| *body == bodies[0]));
     let begun = Instant::now();
-    assert_eq!(instance.get("/optimizations/known", &[OWN]).await.status, 200);
+    for path in ["/optimizations/known", "/optimizations/known/transitions"] {
+        assert_eq!(instance.get(path, &[OWN]).await.status, 200);
+    }
     assert_eq!(begun.elapsed(), Duration::ZERO, "what is there does not wait");
 }
 

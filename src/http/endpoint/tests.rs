@@ -1,9 +1,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::http::correlation::CORRELATION_ID;
+use crate::http::freshness;
 use crate::http::json_response::json;
 
 fn get() -> Request {

@@ -27,10 +27,7 @@ fn parameters_are_read() {
     let text = |text: &str| Some(text.to_owned());
     for (query, expected) in [
         ("", default()),
-        (
-            "&&=&unknown=1&limits=0&unknown=2",
-            ListParameters { ignored: vec!["unknown".to_owned(), "limits".to_owned()], ..default() },
-        ),
+        ("&&=&unknown=1&limits=0&unknown=2", default()),
         ("project_id=a+b%20c%2Fd%26", ListParameters { project_id: text("a b c/d&"), ..default() }),
         ("project_id=%FF%zz", ListParameters { project_id: text("\u{FFFD}%zz"), ..default() }),
         ("project_id=&kind", ListParameters { project_id: text(""), kind: text(""), ..default() }),

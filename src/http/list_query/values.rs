@@ -2,6 +2,7 @@
 
 use crate::domain::{Status, Timestamp};
 use crate::http::errors::Mistake;
+use crate::http::wait_query::bool_of;
 use crate::store::{Sort, SortKey, ViewForm};
 
 /// The largest page.
@@ -62,16 +63,9 @@ pub fn sort_of(text: &str) -> Result<Sort, Mistake> {
     }
 }
 
-/// Parses `summary`, a boolean as FastAPI takes it.
+/// Parses `summary`.
 pub fn form_of(text: &str) -> Result<ViewForm, Mistake> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "t" | "yes" | "y" | "on" => Ok(ViewForm::Summary),
-        "false" | "0" | "f" | "no" | "n" | "off" => Ok(ViewForm::Full),
-        _ => {
-            let msg = "Input should be a valid boolean, unable to interpret input".to_owned();
-            Err(mistake("summary", msg, "bool_parsing"))
-        }
-    }
+    Ok(if bool_of("summary", text)? { ViewForm::Summary } else { ViewForm::Full })
 }
 
 pub fn name_part_of(text: &str) -> Result<String, Mistake> {

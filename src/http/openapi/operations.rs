@@ -53,8 +53,8 @@ fn view_called_statuses() -> Operation {
 fn view(operation: OperationBuilder) -> Operation {
     let parameters = [parameters::if_none_match(), parameters::wait(), parameters::organization_id()];
     let found = responses::json_of("Optimization", "The view", example_view(Value::Null))
-        .header("etag", responses::etag())
-        .header("x-optview-position", responses::position());
+        .header("etag", responses::etag());
+    let found = responses::with_views(found);
     operation
         .parameters(Some(parameters.into_iter().chain(parameters::after())))
         .answers(found, responses::errors().into_iter().chain([responses::not_modified()]))
@@ -65,8 +65,8 @@ fn transitions() -> Operation {
         {"status": "queued", "occurred_at": "2026-03-01T09:00:00.125Z", "submission": 1, "odd": false},
         {"status": "running", "occurred_at": "2026-03-01T09:05:00.125Z", "submission": 1, "odd": false},
     ]});
-    let found = responses::json_of("Transitions", "The statuses, the oldest first", example)
-        .header("x-optview-position", responses::position());
+    let found =
+        responses::with_views(responses::json_of("Transitions", "The statuses, the oldest first", example));
     operation("get_transitions", "views", "The statuses that an optimization took")
         .parameters(Some([parameters::id(), parameters::organization_id()].into_iter().chain(parameters::after())))
         .answers(found, responses::errors())
@@ -76,6 +76,7 @@ fn view_events() -> Operation {
     let found = responses::stream("The view as it is, and then each new one; `gone` ends the stream");
     operation("follow_optimization", "live", "The view of one optimization, as it changes")
         .parameters(Some([parameters::id(), parameters::last_event_id(), parameters::organization_id()]))
+        .parameters(Some(parameters::after()))
         .answers(found, responses::errors())
 }
 
@@ -83,12 +84,10 @@ fn list() -> Operation {
     let example = json!({"optimizations": [example_view(json!({"Fast charge": {"weight": 1}}))], "total": 1});
     let found = responses::json_of("Page", "A page of views, the newest first", example)
         .header("etag", responses::etag())
-        .header("server-timing", responses::server_timing())
-        .header("x-optview-position", responses::position());
+        .header("link", responses::link())
+        .header("server-timing", responses::server_timing());
+    let found = responses::with_views(found);
     operation("list_optimizations", "views", "Views of many optimizations")
-        .description(Some(
-            "The header `link` has the addresses of the other pages, and `x-optview-ignored` the parameters that are not known.",
-        ))
         .parameters(Some(parameters::filters().into_iter().chain(parameters::page()).chain(parameters::after())))
         .parameters(Some([parameters::if_none_match(), parameters::organization_id()]))
         .answers(found, responses::errors().into_iter().chain([responses::not_modified()]))
@@ -101,15 +100,15 @@ fn statuses() -> Operation {
     }]);
     let asked = json!({"optimization_ids": ["opt-1"], "limit": 100});
     let description = "The statuses, in the order of the ids; what is not visible is left out";
-    let found = responses::json_of("Statuses", description, example)
-        .header("server-timing", responses::server_timing())
-        .header("x-optview-position", responses::position());
+    let found =
+        responses::json_of("Statuses", description, example).header("server-timing", responses::server_timing());
+    let found = responses::with_views(found);
     let content = ContentBuilder::new().schema(Some(schemas::named("StatusQuery"))).example(Some(asked)).build();
     let body =
         RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
     operation("list_statuses", "views", "The statuses of many optimizations by their ids")
         .request_body(Some(body))
-        .parameter(parameters::organization_id())
+        .parameters(Some([parameters::organization_id()].into_iter().chain(parameters::after())))
         .answers(found, responses::errors().into_iter().chain(responses::errors_of_bodies()))
 }
 
@@ -119,8 +118,8 @@ fn summary() -> Operation {
         "project_id": "prj-1", "total": 29, "statuses": statuses,
         "kinds": [{"kind": "optimize", "total": 29, "statuses": statuses}],
     });
-    let found = responses::json_of("ProjectSummary", "The counts; zeros where nothing is visible", example)
-        .header("x-optview-position", responses::position());
+    let found = responses::json_of("ProjectSummary", "The counts; zeros where nothing is visible", example);
+    let found = responses::with_views(found);
     operation("get_project_summary", "views", "The optimizations of a project, counted by status and kind")
         .parameters(Some(
             [parameters::project_id(), parameters::organization_id()].into_iter().chain(parameters::after()),
@@ -133,6 +132,7 @@ fn list_events() -> Operation {
     operation("follow_optimizations", "live", "The views of a list, as they change")
         .parameters(Some(parameters::filters().into_iter().chain(parameters::page())))
         .parameters(Some([parameters::initial(), parameters::last_event_id(), parameters::organization_id()]))
+        .parameters(Some(parameters::after()))
         .answers(responses::stream(description), responses::errors())
 }
 

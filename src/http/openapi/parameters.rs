@@ -38,10 +38,13 @@ pub fn wait() -> Parameter {
     query("wait", description, duration())
 }
 
+/// The form of a position, which may be of one record. Offsets after a `~` are of the partitions that follow.
+const POSITION: &str = "^[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}(~[0-9]{1,18})*(,[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}(~[0-9]{1,18})*)*$";
+
 /// Returns the parameters by which a request waits for its own writes.
 pub fn after() -> [Parameter; 3] {
-    let description = "A record that the answer must include, as `TOPIC:PARTITION:OFFSET`; may be repeated, and be given in the header `x-optview-after`";
-    let place = text().pattern(Some("^[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}$")).examples(["jobs:0:41"]);
+    let description = "A record that the answer must include, as `TOPIC:PARTITION:OFFSET`, or a whole `x-optview-position`; may be repeated, and be given in the header `x-optview-after`";
+    let place = text().pattern(Some(POSITION)).examples(["jobs:0:41", "jobs:0:71~70,optimizations:0:4"]);
     let strict = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::Bool(false)));
     [
         query("after", description, place),

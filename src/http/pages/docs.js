@@ -27,6 +27,8 @@ function article(method, path, operation) {
     const parameters = operation.parameters.map((held) => [held.name, held.in, shape(held.schema), held.description]);
     drawn.append(table(["Parameter", "In", "Form", "Meaning"], parameters));
   }
+  const body = operation.requestBody?.content["application/json"];
+  if (body) drawn.append(element("p", "The body of the request, as JSON:"), element("pre", JSON.stringify(body.example, null, 2)));
   const answers = Object.entries(operation.responses).map(([status, answer]) => [status, answer.description, Object.keys(answer.headers ?? {}).join(", ")]);
   drawn.append(table(["Answer", "Meaning", "Headers"], answers));
   const content = Object.values(operation.responses["200"]?.content ?? {})[0];
