@@ -1,5 +1,6 @@
 //! Measures streams of events: the time from the broker's acknowledgement of an event to its view at whoever follows it, the memory of
-//! many who follow, and what they cost the fold (`--watchers 0` for comparison; `--rate` and `--seconds` for the events).
+//! many who follow, and what they cost the fold (`--watchers 0` for comparison; `--rate` and `--seconds` for the events, `--burst` for those
+//! that are folded at once).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Options, Serve, Topics, percentile};
+use crate::support::{Options, Serve, Topics, covered, json, percentile, yardstick};
 
 /// The moments at which the broker had acknowledged events, by the number that each event gives its optimization as its name.
 type AcknowledgedAt = Arc<Mutex<HashMap<u64, Instant>>>;
@@ -42,7 +43,8 @@ pub fn run(brokers: &str, options: &Options) {
         }
         println!("{watchers} streams: {} MiB, and {before} MiB without", serve.memory_mib());
         let cpu = serve.cpu_seconds();
-        let sent = send(&topics, &ids, options, &acknowledged).await;
+        let (rate, seconds) = (options.number("rate", "1000"), options.number("seconds", "10"));
+        let sent = send(&topics, &ids, rate, seconds, &acknowledged).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let cpu = (serve.cpu_seconds() - cpu) * 1000.0;
         println!(
@@ -51,24 +53,47 @@ pub fn run(brokers: &str, options: &Options) {
             serve.memory_mib()
         );
         let mut took = std::mem::take(&mut *took.lock());
-        if took.is_empty() {
-            return;
-        }
         took.sort_by(f64::total_cmp);
-        let [half, p99, most] = [50.0, 99.0, 100.0].map(|hundredths| percentile(&took, hundredths));
-        println!(
-            "seen {} times by whoever follows: p50 {half:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms",
-            took.len()
-        );
+        if watchers > 0 {
+            let [half, p99, most] = [50.0, 99.0, 100.0].map(|hundredths| percentile(&took, hundredths));
+            println!(
+                "seen {} times by whoever follows: p50 {half:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms",
+                took.len()
+            );
+        }
+        fold_burst(&serve, &topics, &ids, options.number("burst", "200000")).await;
     });
 }
 
-/// Sends events of these optimizations at a rate. Returns their number.
-async fn send(topics: &Topics, ids: &[String], options: &Options, acknowledged: &AcknowledgedAt) -> u64 {
+/// Times the fold of so many events of these optimizations, which come while the server is suspended.
+async fn fold_burst(serve: &Serve, topics: &Topics, ids: &[String], events: u64) {
+    let cpu = serve.cpu_seconds();
+    serve.signal("STOP");
+    let sent = send(topics, ids, events / 10, 10, &AcknowledgedAt::default()).await;
+    let in_all = yardstick::records(&topics.settings).expect("the topics are there");
+    serve.signal("CONT");
+    let begin = Instant::now();
+    loop {
+        let url = serve.status_url();
+        let status = tokio::task::spawn_blocking(move || json(&url)).await.expect("an answer");
+        if status.is_some_and(|status| covered(&status, "position") >= in_all) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (folded, cpu) = (begin.elapsed().as_secs_f64(), serve.cpu_seconds() - cpu);
+    println!(
+        "a burst of {sent} events is folded in {folded:.2} s, {:.0} a second, with {:.1} µs of processor time each",
+        sent as f64 / folded,
+        cpu * 1e6 / sent as f64
+    );
+}
+
+/// Sends events of these optimizations at a rate a second. Returns their number.
+async fn send(topics: &Topics, ids: &[String], rate: u64, seconds: u64, acknowledged: &AcknowledgedAt) -> u64 {
     let producer: FutureProducer =
         topics.settings.client_config().set("linger.ms", "0").create().expect("a producer");
     let topic = topics.settings.topics.get(Topic::Optimizations).to_owned();
-    let (rate, seconds) = (options.number("rate", "1000"), options.number("seconds", "10"));
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate as f64));
     // The producers' sequence of the history is passed by all of them, and by those of an earlier run.
     let base = u64::try_from(now().millis()).expect("after 1970") * 1000;

@@ -207,6 +207,13 @@ impl Serve {
         std::fs::read_to_string(self.directory.join("serve.log")).expect("its log")
     }
 
+    /// Sends the server a signal, as `kill` names it.
+    pub fn signal(&self, name: &str) {
+        let process = self.process.borrow().0.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &process]).status().expect("kill starts");
+        assert!(sent.success(), "no signal");
+    }
+
     /// Kills the server with SIGKILL. Returns its log.
     pub fn kill(self) -> String {
         let Serve { process, directory, .. } = self;
@@ -234,7 +241,11 @@ impl Serve {
     }
 
     pub fn status(&self) -> Option<serde_json::Value> {
-        json(&format!("http://127.0.0.1:{}/status", self.ports[1]))
+        json(&self.status_url())
+    }
+
+    pub fn status_url(&self) -> String {
+        format!("http://127.0.0.1:{}/status", self.ports[1])
     }
 
     /// Waits until the server is live and its checkpoint covers this number of records. Returns the time since its
