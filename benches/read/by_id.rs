@@ -42,7 +42,7 @@ pub fn run(brokers: &str, options: &Options) {
     let keyed = Serve::start_beside_with(&topics, checked.path(), &["--api-keys", &keys]);
     serve.wait_until_synced(records);
     keyed.wait_until_synced(records);
-    let ids = serve.some_ids();
+    let ids = serve.some_ids(0);
     let views: Vec<(String, String)> = ids.iter().map(|id| view(&serve, id)).collect();
     let length = views.iter().map(|(body, _)| body.len()).sum::<usize>() / views.len();
     println!("{length} bytes a view, {CONNECTIONS} connections, {} s a round", ROUND.as_secs());

@@ -39,7 +39,7 @@ impl Round<'_> {
         let first = super::support::json(&self.serve.url("/optimizations?limit=1")).expect("a list");
         let total = first["total"].as_u64().expect("a total");
         let project = first["optimizations"][0]["project_id"].as_str().expect("a project").to_owned();
-        let ids = self.serve.some_ids();
+        let ids = self.serve.some_ids(0);
         let by_id = || ids.iter().map(|id| format!("/optimizations/{id}")).collect::<Vec<_>>();
         let dashboard = || vec![format!("/optimizations?project_id={project}&limit=100")];
         // All clients ask for the end as it was at the beginning, although more views come meanwhile.

@@ -27,7 +27,7 @@ pub fn run(brokers: &str, options: &Options) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start_with(&topics, directory.path(), &["--max-connections", "12000"]);
     serve.wait_until_synced(records);
-    let ids = serve.some_ids();
+    let (ids, others) = (serve.some_ids(0), serve.some_ids(1_000));
     let before = serve.memory_mib();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -61,12 +61,16 @@ pub fn run(brokers: &str, options: &Options) {
                 took.len()
             );
         }
-        fold_burst(&serve, &topics, &ids, options.number("burst", "200000")).await;
+        let burst = options.number("burst", "200000");
+        for (which, ids) in [("that nobody follows", &others), ("that are followed", &ids)] {
+            let figure = fold_burst(&serve, &topics, ids, burst).await;
+            println!("a burst of {burst} events of views {which} is folded in {figure}");
+        }
     });
 }
 
-/// Times the fold of so many events of these optimizations, which come while the server is suspended.
-async fn fold_burst(serve: &Serve, topics: &Topics, ids: &[String], events: u64) {
+/// Times the fold of so many events of these optimizations, which come while the server is suspended. Returns the figure.
+async fn fold_burst(serve: &Serve, topics: &Topics, ids: &[String], events: u64) -> String {
     let cpu = serve.cpu_seconds();
     serve.signal("STOP");
     let sent = send(topics, ids, events / 10, 10, &AcknowledgedAt::default()).await;
@@ -82,11 +86,8 @@ async fn fold_burst(serve: &Serve, topics: &Topics, ids: &[String], events: u64)
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (folded, cpu) = (begin.elapsed().as_secs_f64(), serve.cpu_seconds() - cpu);
-    println!(
-        "a burst of {sent} events is folded in {folded:.2} s, {:.0} a second, with {:.1} µs of processor time each",
-        sent as f64 / folded,
-        cpu * 1e6 / sent as f64
-    );
+    let (a_second, micros) = (sent as f64 / folded, cpu * 1e6 / sent as f64);
+    format!("{folded:.2} s, {a_second:.0} a second, with {micros:.1} µs of processor time each")
 }
 
 /// Sends events of these optimizations at a rate a second. Returns their number.

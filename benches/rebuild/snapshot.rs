@@ -17,7 +17,7 @@ pub fn part(brokers: &str, options: &Options) {
     let serve = Serve::start(&topics, directory.path());
     let took = serve.wait_until_synced(records);
     figure("fresh", &json!({"records": records, "took_ms": millis(took)}));
-    let ids = serve.some_ids();
+    let ids = serve.some_ids(0);
     let markers = Markers::new(&topics);
     let shown = markers.rename(&serve.address());
     let (reads, bare) = (markers.watch(&serve.address()), markers::watch_bare());

@@ -57,7 +57,7 @@ struct LoadedRun<'t> {
 
 impl<'t> LoadedRun<'t> {
     fn begin(topics: &'t Topics, serve: &Serve) -> LoadedRun<'t> {
-        let ids = serve.some_ids();
+        let ids = serve.some_ids(0);
         let markers = Markers::new(topics);
         let address = serve.address();
         let shown = markers.rename(&address);

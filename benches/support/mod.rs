@@ -226,9 +226,9 @@ impl Serve {
         tool(arguments, &self.directory)
     }
 
-    /// Returns the ids of a page of views.
-    pub fn some_ids(&self) -> Vec<String> {
-        let page = json(&self.url("/optimizations?limit=1000")).expect("a list");
+    /// Returns the ids of 1,000 views from an offset in the list on.
+    pub fn some_ids(&self, offset: usize) -> Vec<String> {
+        let page = json(&self.url(&format!("/optimizations?limit=1000&offset={offset}"))).expect("a list");
         page["optimizations"].as_array().expect("views").iter().map(id_of).collect()
     }
 
