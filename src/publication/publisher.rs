@@ -280,10 +280,16 @@ impl<T: ViewsTopic> Publisher<T> {
             if !Arc::ptr_eq(&bound, &self.bound) && !self.bound.includes(&bound) {
                 self.bound = Arc::new(self.bound.joined(&bound));
             }
-            let mark = covered.map(|covered| self.begin_mark(covered, partitions, &mut records));
+            let mark = covered.map(|covered| {
+                let (mark, of_mark) = self.begin_mark(covered, partitions);
+                records.extend(of_mark);
+                mark
+            });
             self.publish_records(&records)?;
             self.published += views as u64;
-            mark.into_iter().for_each(|mark| self.end_mark(mark, now));
+            if let Some(mark) = mark {
+                self.end_mark(mark, now);
+            }
         }
         progress_of(&mut self.progress).leave(&batch.numbers, &batch.keys);
         Ok(views > 0)

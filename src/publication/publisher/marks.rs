@@ -47,28 +47,27 @@ impl<T: ViewsTopic> Publisher<T> {
                 return Ok(false);
             }
         };
-        let mut records = Vec::new();
-        let mark = self.begin_mark(&sealed.covered, partitions, &mut records);
+        let (mark, records) = self.begin_mark(&sealed.covered, partitions);
         self.topic.publish(&records)?;
         self.end_mark(mark, now);
         Ok(true)
     }
 
-    /// Adds the records of a mark to those of a transaction, which must be on the topic for the mark to hold.
-    pub(super) fn begin_mark(
-        &mut self,
-        covered: &CoveredPosition,
-        partitions: i32,
-        records: &mut Vec<ViewsRecord>,
-    ) -> Mark {
+    /// Begins a mark of a covered position. Its records go into a transaction with what must be on the topic for it to hold, or into a later one.
+    pub(super) fn begin_mark(&mut self, covered: &CoveredPosition, partitions: i32) -> (Mark, Vec<ViewsRecord>) {
         let mark = Mark::new(&covered.position, self.version, data_dir::now());
-        self.own_marks.note_written(&mark);
-        let own = mark.records(partitions, &self.id);
-        records.extend(match &covered.as_of {
-            Some(as_of) => with_as_of(own, as_of),
-            None => own,
-        });
-        mark
+        let records = self.records_of(&mark, partitions);
+        let records = match &covered.as_of {
+            Some(as_of) => with_as_of(records, as_of),
+            None => records,
+        };
+        (mark, records)
+    }
+
+    /// Makes the records of a mark, which is about to be written.
+    fn records_of(&mut self, mark: &Mark, partitions: i32) -> Vec<ViewsRecord> {
+        self.own_marks.note_written(mark);
+        mark.records(partitions, &self.id)
     }
 
     /// Takes note that a mark is on the topic.
@@ -82,8 +81,8 @@ impl<T: ViewsTopic> Publisher<T> {
 
     /// Writes the mark with which the topic is taken over. It covers what was covered before, and says nothing of the time.
     pub(super) fn publish_first_mark(&mut self, mark: &Mark, partitions: i32) -> Result<(), ViewsTopicError> {
-        self.own_marks.note_written(mark);
-        self.topic.publish(&mark.records(partitions, &self.id))?;
+        let records = self.records_of(mark, partitions);
+        self.topic.publish(&records)?;
         self.own_marks.note_committed();
         Ok(())
     }
