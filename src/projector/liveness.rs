@@ -33,6 +33,11 @@ impl Liveness {
         self.stage == LivenessStage::CatchingUp
     }
 
+    /// Returns true if all has been read that the topics held at the start, and readers may not see it yet.
+    pub fn awaits_commit(&self) -> bool {
+        matches!(self.stage, LivenessStage::AwaitsCommit(_))
+    }
+
     /// Takes note that all has been read, and is written with commit `number`.
     pub fn wait_for_commit(&mut self, number: u64) {
         self.stage = LivenessStage::AwaitsCommit(number);
