@@ -248,7 +248,8 @@ impl<'a> Projector<'a> {
     /// The longest time for which a poll may wait for records: until something is due. Nothing ends a poll when the writer has written,
     /// so it is short as long as something is awaited from it.
     fn longest_wait(&self, now: Moment) -> Duration {
-        let is_written = self.write_back.is_clean() && !self.checkpoints.are_awaited() && !self.liveness.awaits_commit();
+        let is_written =
+            self.write_back.is_clean() && !self.checkpoints.are_awaited() && !self.liveness.awaits_commit();
         if is_written && self.control.letters.is_empty() && !self.backlog.is_sending() {
             REPORT_EVERY.min(self.checkpoints.due_in(now.instant, self.liveness.is_live()))
         } else {

@@ -12,8 +12,11 @@ use crate::store::{PublishedUpTo, StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
 pub const GATHER: Duration = Duration::from_millis(5);
-/// Number of records in an epoch. What was not touched for some epochs is unlikely to be touched soon.
-const RECORDS_AN_EPOCH: u64 = 50_000;
+/// Number of records in an epoch. What was not touched for some epochs is unlikely to be touched soon. A catch-up ends with the
+/// optimizations of the last epochs unwritten, so an epoch is as short as an event's lag behind those of the other partitions allows.
+const RECORDS_AN_EPOCH: u64 = 12_500;
+/// Number of records after which the memory is looked at, which reads every job in it.
+const RECORDS_A_LOOK: u64 = 50_000;
 /// Number of writes after which the delay is judged.
 const WRITES_A_JUDGEMENT: usize = 2_000;
 /// About what a record takes in memory, measured over synthetic histories.
@@ -38,6 +41,8 @@ pub struct WriteBack {
     delay_ended: WriteDelay,
     epoch: u32,
     records_in_epoch: u64,
+    /// Number of records that were read since the memory was looked at.
+    records_since_look: u64,
     /// The number of the last commit that was handed over.
     commits: u64,
     last_commit: Instant,
@@ -74,7 +79,7 @@ impl WriteDelay {
             10..40 => 8,
             _ => 16,
         };
-        self.epochs = (self.epochs * quarters / 4).clamp(1, 1024);
+        self.epochs = (self.epochs * quarters / 4).clamp(1, 4096);
         (self.written, self.written_again) = (0, 0);
     }
 }
@@ -82,9 +87,9 @@ impl WriteDelay {
 /// The bytes of long texts.
 #[derive(Default)]
 struct LargeTextBytes {
-    /// The bytes in records that were read in this epoch.
-    in_epoch: u64,
-    /// An upper bound of the bytes in memory, without those of this epoch.
+    /// The bytes in records that were read since the memory was looked at.
+    since_look: u64,
+    /// An upper bound of the bytes in memory, without those.
     in_memory: u64,
 }
 
@@ -101,10 +106,11 @@ impl WriteBack {
             memory_budget,
             dead_letters: Vec::new(),
             large_texts: LargeTextBytes::default(),
-            delay: WriteDelay::new(4),
+            delay: WriteDelay::new(16),
             delay_ended: WriteDelay::new(1),
             epoch: 0,
             records_in_epoch: 0,
+            records_since_look: 0,
             commits: 0,
             last_commit: now,
             position: None,
@@ -204,9 +210,10 @@ impl WriteBack {
             tracing::debug!(%topic, partition, "the first records have been folded");
         }
         self.records_in_epoch += which.len() as u64;
+        self.records_since_look += which.len() as u64;
         // A batch that is folded in parts counts once.
         if which.start == 0 {
-            self.large_texts.in_epoch += batch.large_bytes;
+            self.large_texts.since_look += batch.large_bytes;
         }
     }
 
@@ -248,15 +255,15 @@ impl WriteBack {
         Ok(())
     }
 
-    /// Begins a new epoch after enough records or bytes, writes what has waited for long enough, and keeps within the memory.
+    /// Begins a new epoch after enough records, writes what has waited for long enough, and keeps within the memory.
     fn bound_memory(&mut self, is_live: bool) -> Result<(), StoreError> {
         // The fewer records memory holds, the more often it is looked at.
-        if self.records_in_epoch < RECORDS_AN_EPOCH.min(self.memory_budget / BYTES_A_RECORD)
-            && self.large_texts.in_epoch <= self.memory_budget / LOOKS_A_BUDGET
-        {
+        let room = self.memory_budget / BYTES_A_RECORD;
+        let is_look_due = self.records_since_look >= RECORDS_A_LOOK.min(room)
+            || self.large_texts.since_look > self.memory_budget / LOOKS_A_BUDGET;
+        if self.records_in_epoch < RECORDS_AN_EPOCH && !is_look_due {
             return Ok(());
         }
-        self.large_texts.in_memory += std::mem::take(&mut self.large_texts.in_epoch);
         self.records_in_epoch = 0;
         self.epoch = self.working.next_epoch();
         let changed_again = self.working.take_changed_again();
@@ -268,6 +275,11 @@ impl WriteBack {
             self.delay.adjust(commit.optimizations.len() - ended, changed_again.under_way);
             self.commit(commit)?;
         }
+        if !is_look_due {
+            return Ok(());
+        }
+        self.records_since_look = 0;
+        self.large_texts.in_memory += std::mem::take(&mut self.large_texts.since_look);
         self.keep_within_memory()
     }
 
@@ -283,7 +295,7 @@ impl WriteBack {
 
     /// Writes and lets go of what was touched longest ago, until the rest fits.
     fn keep_within_memory(&mut self) -> Result<(), StoreError> {
-        for age in [64, 16, 8, 4, 2, 1, 0] {
+        for age in [256, 64, 16, 8, 4, 2, 1, 0] {
             if self.memory_used() <= self.memory_budget {
                 return Ok(());
             }
