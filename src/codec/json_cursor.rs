@@ -7,16 +7,19 @@ mod free_object;
 use std::borrow::Cow;
 
 use super::non_finite_numbers::string_len;
+use super::event_json_fast::set;
 use crate::domain::Timestamp;
 
 pub struct JsonCursor<'a> {
     text: &'a str,
     at: usize,
+    /// Whether a key comes next, of the object that is being read.
+    is_at_key: bool,
 }
 
 impl<'a> JsonCursor<'a> {
     pub fn new(text: &'a str) -> JsonCursor<'a> {
-        JsonCursor { text, at: 0 }
+        JsonCursor { text, at: 0, is_at_key: false }
     }
 
     /// Returns true if all of the text has been read.
@@ -24,22 +27,85 @@ impl<'a> JsonCursor<'a> {
         self.at == self.text.len()
     }
 
-    /// Reads an object. `field` reads the value of each key.
-    pub fn object(&mut self, mut field: impl FnMut(&mut JsonCursor<'a>, &'a str) -> Option<()>) -> Option<()> {
-        self.byte(b'{')?;
-        if self.skip(b'}') {
+    /// Reads an object. `fields` tries each field that the object may have, by [`JsonCursor::field`], in the order in which
+    /// producers write them. Fields in another order take more than one pass. A pass that reads none has met a field that the
+    /// object may not have.
+    #[inline(always)]
+    pub fn object(&mut self, mut fields: impl FnMut(&mut JsonCursor<'a>) -> Option<()>) -> Option<()> {
+        self.open()?;
+        while self.is_at_key {
+            let begin = self.at;
+            fields(self)?;
+            if self.at == begin {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Reads a field if its key, one of `names`, comes next. `value` reads the value.
+    #[inline(always)]
+    pub fn field<const N: usize>(
+        &mut self,
+        names: [&'static str; N],
+        value: impl FnOnce(&mut JsonCursor<'a>) -> Option<()>,
+    ) -> Option<()> {
+        if !self.is_at_key || !names.iter().any(|name| self.key(name)) {
             return Some(());
         }
-        loop {
-            let key = self.string()?;
-            self.byte(b':')?;
-            self.space();
-            field(self, key)?;
-            if self.skip(b',') {
-                continue;
-            }
-            return self.byte(b'}');
+        self.byte(b':')?;
+        value(self)?;
+        self.next_key()
+    }
+
+    /// Reads a field whose value is an object without fields, if its key comes next.
+    #[inline(always)]
+    pub fn empty_field(&mut self, name: &'static str, then: impl FnOnce() -> Option<()>) -> Option<()> {
+        self.field([name], |cursor| {
+            cursor.empty_object()?;
+            then()
+        })
+    }
+
+    /// Reads a text, or `null`, into an empty slot if its key comes next.
+    #[inline(always)]
+    pub fn text<const N: usize>(
+        &mut self,
+        names: [&'static str; N],
+        slot: &mut Option<Option<Cow<'a, str>>>,
+    ) -> Option<()> {
+        self.field(names, |cursor| set(slot, cursor.text_or_null()?))
+    }
+
+    /// Steps over a key without escapes if it comes next.
+    #[inline(always)]
+    fn key(&mut self, name: &str) -> bool {
+        let quoted = self.text.as_bytes().get(self.at + 1..self.at + 2 + name.len());
+        let is = quoted.is_some_and(|quoted| {
+            quoted[..name.len()] == *name.as_bytes() && quoted[name.len()] == b'"'
+        });
+        if is {
+            self.at += 2 + name.len();
         }
+        is
+    }
+
+    /// Steps over the beginning of an object, to its first key or behind its end.
+    #[inline(always)]
+    fn open(&mut self) -> Option<()> {
+        self.byte(b'{')?;
+        self.is_at_key = self.peek() == Some(b'"');
+        if self.is_at_key { Some(()) } else { self.byte(b'}') }
+    }
+
+    /// Steps from behind a value to the next key, or behind the object's end.
+    #[inline(always)]
+    fn next_key(&mut self) -> Option<()> {
+        self.is_at_key = self.skip(b',');
+        if self.is_at_key {
+            return (self.peek() == Some(b'"')).then_some(());
+        }
+        self.byte(b'}')
     }
 
     pub fn empty_object(&mut self) -> Option<()> {
@@ -50,14 +116,25 @@ impl<'a> JsonCursor<'a> {
     /// Reads an object whose values are all numbers, and returns its text.
     pub fn object_of_numbers(&mut self) -> Option<&'a str> {
         let begin = self.at;
-        self.object(|cursor, _| cursor.number().map(|_| ()))?;
+        self.open()?;
+        while self.is_at_key {
+            self.quoted()?;
+            self.byte(b':')?;
+            self.numeral()?;
+            self.next_key()?;
+        }
         // The text ends before the white space behind the object.
         Some(self.text[begin..self.at].trim_ascii_end())
     }
 
-    /// Reads a string without escapes, and the white space around it.
+    /// Reads a number that is a finite double, and the white space behind it.
+    pub fn double(&mut self) -> Option<f64> {
+        self.number()?.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Reads a string without escapes, and the white space behind it.
+    #[inline(always)]
     pub fn string(&mut self) -> Option<&'a str> {
-        self.space();
         let text = self.quoted()?;
         self.space();
         Some(text)
@@ -127,6 +204,7 @@ impl<'a> JsonCursor<'a> {
     }
 
     /// Reads a string without escapes. Where it returns `None`, the cursor stays where it was.
+    #[inline(always)]
     fn quoted(&mut self) -> Option<&'a str> {
         if self.peek() != Some(b'"') {
             return None;
@@ -168,11 +246,13 @@ impl<'a> JsonCursor<'a> {
         (self.at > begin).then_some(())
     }
 
+    #[inline(always)]
     fn byte(&mut self, byte: u8) -> Option<()> {
         self.skip(byte).then_some(())
     }
 
     /// Steps over `byte` and the white space around it.
+    #[inline(always)]
     fn skip(&mut self, byte: u8) -> bool {
         self.space();
         let is = self.take(byte);
@@ -182,18 +262,28 @@ impl<'a> JsonCursor<'a> {
         is
     }
 
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let is = self.peek() == Some(byte);
         self.at += usize::from(is);
         is
     }
 
+    #[inline(always)]
     fn space(&mut self) {
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.skip_space();
+        }
+    }
+
+    #[cold]
+    fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
