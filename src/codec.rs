@@ -61,46 +61,70 @@ pub fn decode_framed<'a>(record: &Record<'a>, framing: Framing) -> Result<Envelo
     if record.size() > RECORD_LIMIT {
         return Err(DecodeError::TooLarge(record.size() as u64));
     }
-    let (event, nulled_numbers) = match record.value {
-        Some(value) => decode_value(record, value, framing)?,
-        None => (decode_null(record)?, 0),
-    };
-    Ok(Envelope { event, position: record.position, written_millis: record.timestamp_millis, nulled_numbers })
+    match record.value {
+        Some(value) => decode_value(record, value, framing),
+        None => Ok(envelope(record, decode_null(record)?, 0)),
+    }
 }
 
-/// Decodes a value into the event and the number of its numbers that became null.
-fn decode_value<'a>(
-    record: &Record<'a>,
-    value: &'a [u8],
-    framing: Framing,
-) -> Result<(Event<'a>, u32), DecodeError> {
+#[inline(always)]
+fn envelope<'a>(record: &Record<'a>, event: Event<'a>, nulled_numbers: u32) -> Envelope<'a> {
+    Envelope { event, position: record.position, written_millis: record.timestamp_millis, nulled_numbers }
+}
+
+fn decode_value<'a>(record: &Record<'a>, value: &'a [u8], framing: Framing) -> Result<Envelope<'a>, DecodeError> {
     let topic = record.position.topic;
     declared_type::check(topic, &record.headers)?;
     let UnwrappedValue { encoding, payload, cloud_event, .. } = framing::unframe(value, &record.headers, framing)?;
     if let Some(event_type) = cloud_event.as_ref().and_then(|event| event.event_type.as_deref()) {
         declared_type::check_name(topic, "the CloudEvent's type", event_type)?;
     }
-    let decoded = match &payload {
-        Cow::Borrowed(payload) => decode_payload(topic, encoding, payload),
-        Cow::Owned(payload) => decode_payload(topic, encoding, payload).map(DecodedPayload::into_static),
+    let cloud_event = cloud_event.as_ref();
+    match &payload {
+        Cow::Borrowed(payload) => decode_payload(record, framing, encoding, payload, cloud_event),
+        Cow::Owned(payload) => decode_payload(record, framing, encoding, payload, cloud_event).map(into_static),
+    }
+}
+
+fn into_static(envelope: Envelope<'_>) -> Envelope<'static> {
+    let Envelope { event, position, written_millis, nulled_numbers } = envelope;
+    let Metadata { event_id, occurred_at, sequence } = event.metadata;
+    let metadata = Metadata { event_id: event_id.into_static(), occurred_at, sequence };
+    let event = Event { metadata, body: event.body.into_static() };
+    Envelope { event, position, written_millis, nulled_numbers }
+}
+
+/// Decodes the payload of a record, which came in a CloudEvent or not.
+fn decode_payload<'a>(
+    record: &Record<'a>,
+    framing: Framing,
+    encoding: Encoding,
+    payload: &'a [u8],
+    cloud_event: Option<&CloudEvent>,
+) -> Result<Envelope<'a>, DecodeError> {
+    let complete = |metadata| complete(metadata, record, cloud_event);
+    let decoded = match encoding {
+        Encoding::Json => {
+            let plain = event_json_fast::decode(record.position.topic, payload, complete, |metadata, body| {
+                Ok(envelope(record, Event { metadata, body }, 0))
+            });
+            if let Some(decoded) = plain {
+                return decoded;
+            }
+            event_json::decode(record.position.topic, payload)
+        }
+        Encoding::Protobuf => event_protobuf::decode(record.position.topic, payload),
     };
     let DecodedPayload { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
         DecodeError::Field { field, reason } if field == EVENT_FIELD => no_event(record, framing, field, reason),
         DecodeError::Payload { .. } => {
-            foreign_payload::recognize(&payload, encoding).map_or(error, DecodeError::Foreign)
+            foreign_payload::recognize(payload, encoding).map_or(error, DecodeError::Foreign)
         }
         error => error,
     })?;
     check_ids(&body)?;
-    let metadata = complete(metadata.unwrap_or_default(), record, cloud_event)?;
-    Ok((Event { metadata, body }, nulled_numbers))
-}
-
-fn decode_payload(topic: Topic, encoding: Encoding, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
-    match encoding {
-        Encoding::Json => event_json::decode(topic, payload),
-        Encoding::Protobuf => event_protobuf::decode(topic, payload),
-    }
+    let metadata = complete(metadata.unwrap_or_default())?;
+    Ok(envelope(record, Event { metadata, body }, nulled_numbers))
 }
 
 /// Decodes a null value on the optimizations topic: the key names the deleted optimization, and Kafka's timestamp
@@ -151,20 +175,19 @@ fn no_event(record: &Record<'_>, framing: Framing, field: String, reason: String
 fn complete<'a>(
     partial: PartialMetadata<'a>,
     record: &Record<'a>,
-    cloud_event: Option<CloudEvent>,
+    cloud_event: Option<&CloudEvent>,
 ) -> Result<Metadata<'a>, DecodeError> {
     let [id_name, time_name] = match cloud_event {
         Some(_) => ["the CloudEvent's id", "the CloudEvent's time"],
         None => ["the header ce_id", "the header ce_time"],
     };
-    let CloudEvent { id, time, .. } = cloud_event.unwrap_or_default();
-    let attribute = |held: Option<String>, header| match held {
-        Some(text) => Ok(Some(Cow::Owned(text))),
+    let attribute = |held: Option<&String>, header| match held {
+        Some(text) => Ok(Some(Cow::Owned(text.clone()))),
         None => Ok(framing::header_text(&record.headers, header)?.map(Cow::Borrowed)),
     };
     let event_id = match partial.event_id.filter(|id| !id.is_empty()) {
         Some(id) => id,
-        None => attribute(id, "ce_id")?.unwrap_or_default(),
+        None => attribute(cloud_event.and_then(|event| event.id.as_ref()), "ce_id")?.unwrap_or_default(),
     };
     if event_id.is_empty() {
         return Err(DecodeError::field("metadata.event_id", format!("is missing, and so is {id_name}")));
@@ -175,7 +198,7 @@ fn complete<'a>(
     let occurred_at = match partial.occurred_at {
         Some(time) => time,
         None => {
-            let text = attribute(time, "ce_time")?.ok_or_else(|| {
+            let text = attribute(cloud_event.and_then(|event| event.time.as_ref()), "ce_time")?.ok_or_else(|| {
                 DecodeError::field("metadata.occurred_at", format!("is missing, and so is {time_name}"))
             })?;
             parse_time(time_name.trim_start_matches("the "), &text)?
@@ -212,6 +235,11 @@ fn check_ids(body: &Body<'_>) -> Result<(), DecodeError> {
             }
         }
     }
+}
+
+/// Returns true if the text may be an id.
+fn is_id(text: &str) -> bool {
+    (1..=ID_LIMIT).contains(&text.len())
 }
 
 fn check_id(field: &str, id: &str) -> Result<(), DecodeError> {

@@ -7,28 +7,47 @@
 use std::borrow::Cow;
 
 use super::json_cursor::JsonCursor;
-use super::{DecodedPayload, PartialMetadata};
-use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
+use super::{DecodeError, PartialMetadata, is_id};
+use crate::domain::event::{
+    Body, JobChange, JsonObject, Metadata, OptimizationChange, OptimizationCreated, RunChange,
+};
 use crate::domain::{Timestamp, Topic};
 
 /// The two forms of a name that many messages have.
 const JOB_ID: [&str; 2] = ["jobId", "job_id"];
 const OPTIMIZATION_ID: [&str; 2] = ["optimizationId", "optimization_id"];
 
-pub fn decode(topic: Topic, text: &str) -> Option<DecodedPayload<'_>> {
-    let mut cursor = JsonCursor::new(text);
-    let decoded = match topic {
-        Topic::Optimizations => optimization(&mut cursor),
-        Topic::Jobs => job(&mut cursor),
-        Topic::MultistartRuns => run(&mut cursor),
-    }?;
-    cursor.is_at_end().then_some(decoded)
+/// Decodes a payload. `complete` completes metadata that do not have everything, and `finish` makes the result. `None` says nothing
+/// about the payload but that the general decoder has to look at it.
+#[inline(always)]
+pub fn decode<'a, T>(
+    topic: Topic,
+    payload: &'a [u8],
+    complete: impl Complete<'a>,
+    finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
+) -> Option<T> {
+    let mut cursor = JsonCursor::new(std::str::from_utf8(payload).ok()?);
+    match topic {
+        Topic::Optimizations => optimization(&mut cursor, complete, finish),
+        Topic::Jobs => job(&mut cursor, complete, finish),
+        Topic::MultistartRuns => run(&mut cursor, complete, finish),
+    }
 }
 
-fn optimization<'a>(cursor: &mut JsonCursor<'a>) -> Option<DecodedPayload<'a>> {
-    let (mut metadata, mut optimization_id, mut change) = (None, None, None);
+/// Completes the metadata of a payload.
+pub trait Complete<'a>: FnOnce(PartialMetadata<'a>) -> Result<Metadata<'a>, DecodeError> {}
+impl<'a, F: FnOnce(PartialMetadata<'a>) -> Result<Metadata<'a>, DecodeError>> Complete<'a> for F {}
+
+#[inline(always)]
+fn optimization<'a, T>(
+    cursor: &mut JsonCursor<'a>,
+    complete: impl Complete<'a>,
+    finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
+) -> Option<T> {
+    let mut metadata = MetadataFields::default();
+    let (mut optimization_id, mut change) = (None, None);
     cursor.object(|cursor| {
-        cursor.field(["metadata"], |cursor| set(&mut metadata, read_metadata(cursor)?))?;
+        cursor.field(["metadata"], |cursor| metadata.read(cursor))?;
         cursor.field(OPTIMIZATION_ID, |cursor| set(&mut optimization_id, cursor.string()?))?;
         cursor.field(["created"], |cursor| {
             set(&mut change, OptimizationChange::Created(Box::new(created(cursor)?)))
@@ -41,13 +60,20 @@ fn optimization<'a>(cursor: &mut JsonCursor<'a>) -> Option<DecodedPayload<'a>> {
         cursor.empty_field("deleted", || set(&mut change, OptimizationChange::Deleted))
     })?;
     let body = Body::Optimization { optimization_id: Cow::Borrowed(optimization_id?), change: change? };
-    Some(DecodedPayload { metadata, body, nulled_numbers: 0 })
+    super::check_ids(&body).ok().filter(|()| cursor.is_at_end())?;
+    Some(finish(metadata.complete(complete)?, body))
 }
 
-fn job<'a>(cursor: &mut JsonCursor<'a>) -> Option<DecodedPayload<'a>> {
-    let (mut metadata, mut job_id, mut optimization_id, mut change) = (None, None, None, None);
+#[inline(always)]
+fn job<'a, T>(
+    cursor: &mut JsonCursor<'a>,
+    complete: impl Complete<'a>,
+    finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
+) -> Option<T> {
+    let mut metadata = MetadataFields::default();
+    let (mut job_id, mut optimization_id, mut change) = (None, None, None);
     cursor.object(|cursor| {
-        cursor.field(["metadata"], |cursor| set(&mut metadata, read_metadata(cursor)?))?;
+        cursor.field(["metadata"], |cursor| metadata.read(cursor))?;
         cursor.field(JOB_ID, |cursor| set(&mut job_id, cursor.string()?))?;
         cursor.field(OPTIMIZATION_ID, |cursor| set(&mut optimization_id, cursor.string()?))?;
         cursor.empty_field("pending", || set(&mut change, JobChange::Pending))?;
@@ -57,19 +83,23 @@ fn job<'a>(cursor: &mut JsonCursor<'a>) -> Option<DecodedPayload<'a>> {
         cursor.field(["failed"], |cursor| set(&mut change, job_failed(cursor)?))?;
         cursor.empty_field("canceled", || set(&mut change, JobChange::Canceled))
     })?;
-    let body = Body::Job {
-        job_id: Cow::Borrowed(job_id?),
-        optimization_id: optimization_id.filter(|id| !id.is_empty()).map(Cow::Borrowed),
-        change: change?,
-    };
-    Some(DecodedPayload { metadata, body, nulled_numbers: 0 })
+    let (job_id, optimization_id) = job_ids(job_id, optimization_id)?;
+    cursor.is_at_end().then_some(())?;
+    let metadata = metadata.complete(complete)?;
+    let change = change?;
+    Some(finish(metadata, Body::Job { job_id, optimization_id, change }))
 }
 
-fn run<'a>(cursor: &mut JsonCursor<'a>) -> Option<DecodedPayload<'a>> {
-    let (mut metadata, mut job_id, mut optimization_id) = (None, None, None);
-    let (mut run_index, mut change) = (None, None);
+#[inline(always)]
+fn run<'a, T>(
+    cursor: &mut JsonCursor<'a>,
+    complete: impl Complete<'a>,
+    finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
+) -> Option<T> {
+    let mut metadata = MetadataFields::default();
+    let (mut job_id, mut run_index, mut optimization_id, mut change) = (None, None, None, None);
     cursor.object(|cursor| {
-        cursor.field(["metadata"], |cursor| set(&mut metadata, read_metadata(cursor)?))?;
+        cursor.field(["metadata"], |cursor| metadata.read(cursor))?;
         cursor.field(JOB_ID, |cursor| set(&mut job_id, cursor.string()?))?;
         cursor.field(["runIndex", "run_index"], |cursor| {
             set(&mut run_index, u32::try_from(cursor.integer()?).ok()?)
@@ -80,25 +110,58 @@ fn run<'a>(cursor: &mut JsonCursor<'a>) -> Option<DecodedPayload<'a>> {
         cursor.field(["failed"], |cursor| set(&mut change, run_failed(cursor)?))?;
         cursor.empty_field("canceled", || set(&mut change, RunChange::Canceled))
     })?;
-    let body = Body::Run {
-        job_id: Cow::Borrowed(job_id?),
-        run_index: run_index.unwrap_or(0),
-        optimization_id: optimization_id.filter(|id| !id.is_empty()).map(Cow::Borrowed),
-        change: change?,
-    };
-    Some(DecodedPayload { metadata, body, nulled_numbers: 0 })
+    let (job_id, optimization_id) = job_ids(job_id, optimization_id)?;
+    cursor.is_at_end().then_some(())?;
+    let metadata = metadata.complete(complete)?;
+    let change = change?;
+    Some(finish(metadata, Body::Run { job_id, run_index: run_index.unwrap_or(0), optimization_id, change }))
 }
 
-fn read_metadata<'a>(cursor: &mut JsonCursor<'a>) -> Option<PartialMetadata<'a>> {
-    let (mut event_id, mut occurred_at, mut sequence) = (None, None, None);
-    cursor.object(|cursor| {
-        cursor.field(["eventId", "event_id"], |cursor| set(&mut event_id, Cow::Borrowed(cursor.string()?)))?;
-        cursor.field(["occurredAt", "occurred_at"], |cursor| {
-            set(&mut occurred_at, Timestamp::parse(cursor.string()?)?)
-        })?;
-        cursor.field(["sequence"], |cursor| set(&mut sequence, cursor.integer_or_its_digits()?))
-    })?;
-    Some(PartialMetadata { event_id, occurred_at, sequence: sequence.unwrap_or(0) })
+/// Returns the ids of a job and of its optimization, if the event has that.
+#[inline(always)]
+fn job_ids<'a>(
+    job_id: Option<&'a str>,
+    optimization_id: Option<&'a str>,
+) -> Option<(Cow<'a, str>, Option<Cow<'a, str>>)> {
+    let job_id = job_id.filter(|id| is_id(id))?;
+    let optimization_id = optimization_id.filter(|id| !id.is_empty());
+    let fits = optimization_id.is_none_or(is_id);
+    fits.then_some((Cow::Borrowed(job_id), optimization_id.map(Cow::Borrowed)))
+}
+
+/// The fields of the metadata that have come.
+#[derive(Default)]
+struct MetadataFields<'a> {
+    event_id: Option<&'a str>,
+    occurred_at: Option<Timestamp>,
+    sequence: Option<u64>,
+}
+
+impl<'a> MetadataFields<'a> {
+    /// Reads the metadata. A second one that has a field of the first is left to the general decoder.
+    #[inline(always)]
+    fn read(&mut self, cursor: &mut JsonCursor<'a>) -> Option<()> {
+        cursor.object(|cursor| {
+            cursor.field(["eventId", "event_id"], |cursor| set(&mut self.event_id, cursor.string()?))?;
+            cursor.field(["occurredAt", "occurred_at"], |cursor| {
+                set(&mut self.occurred_at, Timestamp::parse(cursor.string()?)?)
+            })?;
+            cursor.field(["sequence"], |cursor| set(&mut self.sequence, cursor.integer_or_its_digits()?))
+        })
+    }
+
+    #[inline(always)]
+    fn complete(self, complete: impl Complete<'a>) -> Option<Metadata<'a>> {
+        let sequence = self.sequence.unwrap_or(0);
+        match (self.event_id, self.occurred_at) {
+            (Some(event_id), Some(occurred_at)) if is_id(event_id) => {
+                Some(Metadata { event_id: Cow::Borrowed(event_id), occurred_at, sequence })
+            }
+            (event_id, occurred_at) => {
+                complete(PartialMetadata { event_id: event_id.map(Cow::Borrowed), occurred_at, sequence }).ok()
+            }
+        }
+    }
 }
 
 fn created<'a>(cursor: &mut JsonCursor<'a>) -> Option<OptimizationCreated<'a>> {
@@ -206,11 +269,12 @@ fn run_completed<'a>(cursor: &mut JsonCursor<'a>) -> Option<RunChange<'a>> {
     cursor.object(|cursor| {
         cursor.field(["cost"], |cursor| set(&mut cost, cursor.double()?))?;
         cursor.field(["parameterValues", "parameter_values"], |cursor| {
-            set(&mut parameter_values, JsonObject(Cow::Borrowed(cursor.object_of_numbers()?)))
+            set(&mut parameter_values, cursor.object_of_numbers()?)
         })?;
         cursor.field(["iterations"], |cursor| set(&mut iterations, cursor.integer_or_its_digits()?))?;
         cursor.field(["evaluations"], |cursor| set(&mut evaluations, cursor.integer_or_its_digits()?))
     })?;
+    let parameter_values = parameter_values.map(|text| JsonObject(Cow::Borrowed(text)));
     Some(RunChange::Completed { cost, parameter_values, iterations, evaluations })
 }
 
@@ -222,10 +286,11 @@ fn run_failed<'a>(cursor: &mut JsonCursor<'a>) -> Option<RunChange<'a>> {
 
 /// Sets an empty slot. A field that comes twice is left to the general decoder.
 pub(super) fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
-    match slot.replace(value) {
-        None => Some(()),
-        Some(_) => None,
+    if slot.is_some() {
+        return None;
     }
+    *slot = Some(value);
+    Some(())
 }
 
 #[cfg(test)]

@@ -129,7 +129,11 @@ impl<'a> JsonCursor<'a> {
 
     /// Reads a number that is a finite double, and the white space behind it.
     pub fn double(&mut self) -> Option<f64> {
-        self.number()?.parse().ok().filter(|number: &f64| number.is_finite())
+        let number = self.number()?;
+        match exact_double(number) {
+            Some(double) => Some(double),
+            None => number.parse().ok().filter(|number: &f64| number.is_finite()),
+        }
     }
 
     /// Reads a string without escapes, and the white space behind it.
@@ -159,19 +163,34 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
-    /// Reads an unsigned integer that fits 64 bits, without a fraction or an exponent.
+    /// Reads an unsigned integer of at most 19 digits, without a fraction or an exponent, and the white space behind it.
+    #[inline(always)]
     pub fn integer(&mut self) -> Option<u64> {
-        let digits = self.number()?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+        let begin = self.at;
+        let mut integer = 0_u64;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            integer = integer.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        let count = self.at - begin;
+        // Any number of 19 digits fits 64 bits, and none begins with a zero but 0 itself.
+        let is_plain = count == 1 || ((2..=19).contains(&count) && self.text.as_bytes()[begin] != b'0');
+        self.space();
+        is_plain.then_some(integer)
     }
 
+    /// Reads an unsigned integer as it is or in quotes, and the white space behind it.
+    #[inline(always)]
     pub fn integer_or_its_digits(&mut self) -> Option<u64> {
-        if self.peek() != Some(b'"') {
+        if !self.take(b'"') {
             return self.integer();
         }
-        let digits = self.string()?;
-        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        plain.then(|| digits.parse().ok()).flatten()
+        let begin = self.at;
+        let integer = self.integer()?;
+        // No white space may stand between the digits and the quote.
+        let is_quoted = self.text.as_bytes()[begin..self.at].last().is_some_and(u8::is_ascii_digit) && self.take(b'"');
+        self.space();
+        is_quoted.then_some(integer)
     }
 
     /// Reads a number of JSON's grammar, and the white space behind it. Returns the number's text.
@@ -296,6 +315,11 @@ fn plain_len(bytes: &[u8]) -> usize {
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let mut len = 0;
+    while let Some(chunk) = bytes[len..].first_chunk::<16>()
+        && !chunk.iter().fold(false, |any, byte| any | (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20))
+    {
+        len += 16;
+    }
     while let Some(chunk) = bytes[len..].first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
         let quotes = zeros(word ^ (ONES * u64::from(b'"')));
@@ -310,6 +334,28 @@ fn plain_len(bytes: &[u8]) -> usize {
     }
     let rest = bytes[len..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
     len + rest.unwrap_or(bytes.len() - len)
+}
+
+/// Reads a decimal number of at most 15 digits without an exponent. Its digits and the power of ten are exact doubles then, so
+/// that their quotient is rounded once, as the number itself would be (William Clinger, "How to read floating point numbers accurately").
+fn exact_double(number: &str) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (mut digits, mut fraction_len, mut is_fraction) = (0_u64, 0, false);
+    if number.len() > 16 {
+        return None;
+    }
+    for byte in number.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + u64::from(byte - b'0');
+                fraction_len += usize::from(is_fraction);
+            }
+            b'.' => is_fraction = true,
+            _ => return None,
+        }
+    }
+    (digits < 1_000_000_000_000_000).then(|| digits as f64 / POWERS[fraction_len])
 }
 
 #[cfg(test)]
