@@ -23,7 +23,7 @@ const OPTIMIZATION_ID: [&str; 2] = ["optimizationId", "optimization_id"];
 pub fn decode<'a, T>(
     topic: Topic,
     payload: &'a [u8],
-    complete: impl Complete<'a>,
+    complete: impl CompleteMetadata<'a>,
     finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
 ) -> Option<T> {
     let mut cursor = JsonCursor::new(std::str::from_utf8(payload).ok()?);
@@ -34,14 +34,14 @@ pub fn decode<'a, T>(
     }
 }
 
-/// Completes the metadata of a payload.
-pub trait Complete<'a>: FnOnce(PartialMetadata<'a>) -> Result<Metadata<'a>, DecodeError> {}
-impl<'a, F: FnOnce(PartialMetadata<'a>) -> Result<Metadata<'a>, DecodeError>> Complete<'a> for F {}
+/// A function that completes the metadata of a payload, by headers or a CloudEvent's attributes.
+pub trait CompleteMetadata<'a>: FnOnce(PartialMetadata<'a>) -> Result<Metadata<'a>, DecodeError> {}
+impl<'a, F: FnOnce(PartialMetadata<'a>) -> Result<Metadata<'a>, DecodeError>> CompleteMetadata<'a> for F {}
 
 #[inline(always)]
 fn optimization<'a, T>(
     cursor: &mut JsonCursor<'a>,
-    complete: impl Complete<'a>,
+    complete: impl CompleteMetadata<'a>,
     finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
 ) -> Option<T> {
     let mut metadata = MetadataFields::default();
@@ -52,7 +52,8 @@ fn optimization<'a, T>(
         cursor.field(["created"], |cursor| {
             set(&mut change, OptimizationChange::Created(Box::new(created(cursor)?)))
         })?;
-        cursor.field(["detailsChanged", "details_changed"], |cursor| set(&mut change, details_changed(cursor)?))?;
+        cursor
+            .field(["detailsChanged", "details_changed"], |cursor| set(&mut change, details_changed(cursor)?))?;
         cursor.field(["displayNamesChanged", "display_names_changed"], |cursor| {
             set(&mut change, display_names_changed(cursor)?)
         })?;
@@ -67,7 +68,7 @@ fn optimization<'a, T>(
 #[inline(always)]
 fn job<'a, T>(
     cursor: &mut JsonCursor<'a>,
-    complete: impl Complete<'a>,
+    complete: impl CompleteMetadata<'a>,
     finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
 ) -> Option<T> {
     let mut metadata = MetadataFields::default();
@@ -93,7 +94,7 @@ fn job<'a, T>(
 #[inline(always)]
 fn run<'a, T>(
     cursor: &mut JsonCursor<'a>,
-    complete: impl Complete<'a>,
+    complete: impl CompleteMetadata<'a>,
     finish: impl FnOnce(Metadata<'a>, Body<'a>) -> T,
 ) -> Option<T> {
     let mut metadata = MetadataFields::default();
@@ -132,15 +133,17 @@ fn job_ids<'a>(
 /// The fields of the metadata that have come.
 #[derive(Default)]
 struct MetadataFields<'a> {
+    /// Whether there are metadata at all.
+    has_come: Option<()>,
     event_id: Option<&'a str>,
     occurred_at: Option<Timestamp>,
     sequence: Option<u64>,
 }
 
 impl<'a> MetadataFields<'a> {
-    /// Reads the metadata. A second one that has a field of the first is left to the general decoder.
     #[inline(always)]
     fn read(&mut self, cursor: &mut JsonCursor<'a>) -> Option<()> {
+        set(&mut self.has_come, ())?;
         cursor.object(|cursor| {
             cursor.field(["eventId", "event_id"], |cursor| set(&mut self.event_id, cursor.string()?))?;
             cursor.field(["occurredAt", "occurred_at"], |cursor| {
@@ -151,7 +154,7 @@ impl<'a> MetadataFields<'a> {
     }
 
     #[inline(always)]
-    fn complete(self, complete: impl Complete<'a>) -> Option<Metadata<'a>> {
+    fn complete(self, complete: impl CompleteMetadata<'a>) -> Option<Metadata<'a>> {
         let sequence = self.sequence.unwrap_or(0);
         match (self.event_id, self.occurred_at) {
             (Some(event_id), Some(occurred_at)) if is_id(event_id) => {
@@ -177,8 +180,10 @@ fn created<'a>(cursor: &mut JsonCursor<'a>) -> Option<OptimizationCreated<'a>> {
         cursor.text(["cellSpecId", "cell_spec_id"], &mut facts.cell_spec_id)?;
         cursor.text(["cellName", "cell_name"], &mut facts.cell_name)?;
         cursor.text(["parameterizedModelId", "parameterized_model_id"], &mut facts.parameterized_model_id)?;
-        cursor.text(["parameterizedModelName", "parameterized_model_name"], &mut facts.parameterized_model_name)?;
-        cursor.text(["optimizationTemplateId", "optimization_template_id"], &mut facts.optimization_template_id)?;
+        cursor
+            .text(["parameterizedModelName", "parameterized_model_name"], &mut facts.parameterized_model_name)?;
+        cursor
+            .text(["optimizationTemplateId", "optimization_template_id"], &mut facts.optimization_template_id)?;
         cursor.field(["objectives"], |cursor| set(&mut facts.objectives, cursor.free_object_or_null()?))?;
         cursor.text(JOB_ID, &mut facts.job_id)
     })?;
@@ -248,9 +253,8 @@ fn job_linked<'a>(cursor: &mut JsonCursor<'a>) -> Option<OptimizationChange<'a>>
 
 fn job_completed<'a>(cursor: &mut JsonCursor<'a>) -> Option<JobChange<'a>> {
     let mut metrics = None;
-    cursor.object(|cursor| {
-        cursor.field(["metrics"], |cursor| set(&mut metrics, cursor.free_object_or_null()?))
-    })?;
+    cursor
+        .object(|cursor| cursor.field(["metrics"], |cursor| set(&mut metrics, cursor.free_object_or_null()?)))?;
     Some(JobChange::Completed { metrics: metrics.flatten() })
 }
 

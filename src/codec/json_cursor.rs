@@ -6,8 +6,8 @@ mod free_object;
 
 use std::borrow::Cow;
 
-use super::non_finite_numbers::string_len;
 use super::event_json_fast::set;
+use super::non_finite_numbers::string_len;
 use crate::domain::Timestamp;
 
 pub struct JsonCursor<'a> {
@@ -22,8 +22,10 @@ impl<'a> JsonCursor<'a> {
         JsonCursor { text, at: 0, is_at_key: false }
     }
 
-    /// Returns true if all of the text has been read.
-    pub fn is_at_end(&self) -> bool {
+    /// Returns true if nothing but white space is left.
+    #[inline(always)]
+    pub fn is_at_end(&mut self) -> bool {
+        self.space();
         self.at == self.text.len()
     }
 
@@ -53,7 +55,7 @@ impl<'a> JsonCursor<'a> {
         if !self.is_at_key || !names.iter().any(|name| self.key(name)) {
             return Some(());
         }
-        self.byte(b':')?;
+        self.colon()?;
         value(self)?;
         self.next_key()
     }
@@ -62,7 +64,8 @@ impl<'a> JsonCursor<'a> {
     #[inline(always)]
     pub fn empty_field(&mut self, name: &'static str, then: impl FnOnce() -> Option<()>) -> Option<()> {
         self.field([name], |cursor| {
-            cursor.empty_object()?;
+            cursor.token(b'{')?;
+            cursor.token(b'}')?;
             then()
         })
     }
@@ -77,154 +80,40 @@ impl<'a> JsonCursor<'a> {
         self.field(names, |cursor| set(slot, cursor.text_or_null()?))
     }
 
-    /// Steps over a key without escapes if it comes next.
-    #[inline(always)]
-    fn key(&mut self, name: &str) -> bool {
-        let quoted = self.text.as_bytes().get(self.at + 1..self.at + 2 + name.len());
-        let is = quoted.is_some_and(|quoted| {
-            quoted[..name.len()] == *name.as_bytes() && quoted[name.len()] == b'"'
-        });
-        if is {
-            self.at += 2 + name.len();
-        }
-        is
-    }
-
-    /// Steps over the beginning of an object, to its first key or behind its end.
-    #[inline(always)]
-    fn open(&mut self) -> Option<()> {
-        self.byte(b'{')?;
-        self.is_at_key = self.peek() == Some(b'"');
-        if self.is_at_key { Some(()) } else { self.byte(b'}') }
-    }
-
-    /// Steps from behind a value to the next key, or behind the object's end.
-    #[inline(always)]
-    fn next_key(&mut self) -> Option<()> {
-        self.is_at_key = self.skip(b',');
-        if self.is_at_key {
-            return (self.peek() == Some(b'"')).then_some(());
-        }
-        self.byte(b'}')
-    }
-
-    pub fn empty_object(&mut self) -> Option<()> {
-        self.byte(b'{')?;
-        self.byte(b'}')
-    }
-
     /// Reads an object whose values are all numbers, and returns its text.
     pub fn object_of_numbers(&mut self) -> Option<&'a str> {
         let begin = self.at;
         self.open()?;
         while self.is_at_key {
-            self.quoted()?;
-            self.byte(b':')?;
-            self.numeral()?;
+            self.string()?;
+            self.colon()?;
+            self.number()?;
             self.next_key()?;
         }
-        // The text ends before the white space behind the object.
-        Some(self.text[begin..self.at].trim_ascii_end())
-    }
-
-    /// Reads a number that is a finite double, and the white space behind it.
-    pub fn double(&mut self) -> Option<f64> {
-        let number = self.number()?;
-        match exact_double(number) {
-            Some(double) => Some(double),
-            None => number.parse().ok().filter(|number: &f64| number.is_finite()),
-        }
-    }
-
-    /// Reads a string without escapes, and the white space behind it.
-    #[inline(always)]
-    pub fn string(&mut self) -> Option<&'a str> {
-        let text = self.quoted()?;
-        self.space();
-        Some(text)
+        self.text.get(begin..self.at)
     }
 
     /// Reads a text, which alone may have escapes, or `null`, which stands for no text.
+    #[inline(always)]
     pub fn text_or_null(&mut self) -> Option<Option<Cow<'a, str>>> {
-        if self.peek() == Some(b'n') {
-            return self.null().map(|()| None);
-        }
         match self.string() {
             Some(text) => Some(Some(Cow::Borrowed(text))),
+            None if self.word("null") => Some(None),
             None => self.escaped_text().map(Some),
         }
     }
 
     /// Reads a time, or `null`, which stands for no time.
     pub fn time_or_null(&mut self) -> Option<Option<Timestamp>> {
-        match self.peek() {
-            Some(b'n') => self.null().map(|()| None),
-            _ => Timestamp::parse(self.string()?).map(Some),
+        match self.word("null") {
+            true => Some(None),
+            false => Timestamp::parse(self.string()?).map(Some),
         }
-    }
-
-    /// Reads an unsigned integer of at most 19 digits, without a fraction or an exponent, and the white space behind it.
-    #[inline(always)]
-    pub fn integer(&mut self) -> Option<u64> {
-        let begin = self.at;
-        let mut integer = 0_u64;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            integer = integer.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
-        }
-        let count = self.at - begin;
-        // Any number of 19 digits fits 64 bits, and none begins with a zero but 0 itself.
-        let is_plain = count == 1 || ((2..=19).contains(&count) && self.text.as_bytes()[begin] != b'0');
-        self.space();
-        is_plain.then_some(integer)
-    }
-
-    /// Reads an unsigned integer as it is or in quotes, and the white space behind it.
-    #[inline(always)]
-    pub fn integer_or_its_digits(&mut self) -> Option<u64> {
-        if !self.take(b'"') {
-            return self.integer();
-        }
-        let begin = self.at;
-        let integer = self.integer()?;
-        // No white space may stand between the digits and the quote.
-        let is_quoted = self.text.as_bytes()[begin..self.at].last().is_some_and(u8::is_ascii_digit) && self.take(b'"');
-        self.space();
-        is_quoted.then_some(integer)
-    }
-
-    /// Reads a number of JSON's grammar, and the white space behind it. Returns the number's text.
-    pub fn number(&mut self) -> Option<&'a str> {
-        let number = self.numeral()?;
-        self.space();
-        Some(number)
-    }
-
-    /// Reads a string that may have escapes, and the white space behind it.
-    fn escaped_text(&mut self) -> Option<Cow<'a, str>> {
-        let rest = self.text.get(self.at..)?;
-        let len = string_len(rest);
-        let text = serde_json::from_str(&rest[..len]).ok()?;
-        self.at += len;
-        self.space();
-        Some(Cow::Owned(text))
-    }
-
-    /// Steps over `null`, and the white space behind it.
-    fn null(&mut self) -> Option<()> {
-        self.word("null")?;
-        self.space();
-        Some(())
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        let is = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
-        is.then(|| self.at += word.len())
     }
 
     /// Reads a string without escapes. Where it returns `None`, the cursor stays where it was.
     #[inline(always)]
-    fn quoted(&mut self) -> Option<&'a str> {
+    pub fn string(&mut self) -> Option<&'a str> {
         if self.peek() != Some(b'"') {
             return None;
         }
@@ -237,8 +126,44 @@ impl<'a> JsonCursor<'a> {
         self.text.get(begin..end)
     }
 
-    /// Reads a number of JSON's grammar.
-    fn numeral(&mut self) -> Option<&'a str> {
+    /// Reads an unsigned integer of at most 19 digits, without a fraction or an exponent.
+    #[inline(always)]
+    pub fn integer(&mut self) -> Option<u64> {
+        let begin = self.at;
+        let mut integer = 0_u64;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            integer = integer.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        let count = self.at - begin;
+        // Any number of 19 digits fits 64 bits, and none begins with a zero but 0 itself.
+        let is_plain = count == 1 || ((2..=19).contains(&count) && self.text.as_bytes()[begin] != b'0');
+        is_plain.then_some(integer)
+    }
+
+    /// Reads an unsigned integer as it is or in quotes.
+    #[inline(always)]
+    pub fn integer_or_its_digits(&mut self) -> Option<u64> {
+        if !self.take(b'"') {
+            return self.integer();
+        }
+        let integer = self.integer()?;
+        self.take(b'"').then_some(integer)
+    }
+
+    /// Reads a number that is a finite double.
+    #[inline(always)]
+    pub fn double(&mut self) -> Option<f64> {
+        let number = self.number()?;
+        match exact_double(number) {
+            Some(double) => Some(double),
+            None => number.parse().ok().filter(|number: &f64| number.is_finite()),
+        }
+    }
+
+    /// Reads a number of JSON's grammar. Returns the number's text.
+    #[inline(always)]
+    fn number(&mut self) -> Option<&'a str> {
         let begin = self.at;
         self.take(b'-');
         match self.peek()? {
@@ -257,6 +182,7 @@ impl<'a> JsonCursor<'a> {
     }
 
     /// Reads one or more digits.
+    #[inline(always)]
     fn digits(&mut self) -> Option<()> {
         let begin = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -265,26 +191,79 @@ impl<'a> JsonCursor<'a> {
         (self.at > begin).then_some(())
     }
 
-    #[inline(always)]
-    fn byte(&mut self, byte: u8) -> Option<()> {
-        self.skip(byte).then_some(())
+    /// Reads a string that may have escapes.
+    #[cold]
+    fn escaped_text(&mut self) -> Option<Cow<'a, str>> {
+        let rest = self.text.get(self.at..).filter(|rest| rest.starts_with('"'))?;
+        let len = string_len(rest);
+        let text = serde_json::from_str(&rest[..len]).ok()?;
+        self.at += len;
+        Some(Cow::Owned(text))
     }
 
-    /// Steps over `byte` and the white space around it.
+    /// Steps over a word if it comes next.
+    fn word(&mut self, word: &str) -> bool {
+        let is = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
+        self.at += if is { word.len() } else { 0 };
+        is
+    }
+
+    /// Steps over a key without escapes if it comes next.
     #[inline(always)]
-    fn skip(&mut self, byte: u8) -> bool {
-        self.space();
-        let is = self.take(byte);
+    fn key(&mut self, name: &str) -> bool {
+        let quoted = self.text.as_bytes().get(self.at + 1..self.at + 2 + name.len());
+        let is =
+            quoted.is_some_and(|quoted| quoted[..name.len()] == *name.as_bytes() && quoted[name.len()] == b'"');
         if is {
-            self.space();
+            self.at += 2 + name.len();
         }
         is
+    }
+
+    /// Steps over the beginning of an object, to its first key or behind its end.
+    #[inline(always)]
+    fn open(&mut self) -> Option<()> {
+        self.token(b'{')?;
+        self.space();
+        self.is_at_key = self.peek() == Some(b'"');
+        if self.is_at_key { Some(()) } else { self.token(b'}') }
+    }
+
+    /// Steps over the colon behind a key, to the value.
+    #[inline(always)]
+    fn colon(&mut self) -> Option<()> {
+        self.token(b':')?;
+        self.space();
+        Some(())
+    }
+
+    /// Steps from behind a value to the next key, or behind the object's end.
+    #[inline(always)]
+    fn next_key(&mut self) -> Option<()> {
+        self.space();
+        self.is_at_key = self.take(b',');
+        if !self.is_at_key {
+            return self.token(b'}');
+        }
+        self.space();
+        (self.peek() == Some(b'"')).then_some(())
+    }
+
+    /// Steps over `byte` and the white space before it.
+    #[inline(always)]
+    fn token(&mut self, byte: u8) -> Option<()> {
+        if self.peek() != Some(byte) {
+            self.space();
+        }
+        self.take(byte).then_some(())
     }
 
     #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let is = self.peek() == Some(byte);
-        self.at += usize::from(is);
+        if is {
+            self.at += 1;
+        }
         is
     }
 
@@ -295,7 +274,7 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
