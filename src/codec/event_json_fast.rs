@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::json_cursor::JsonCursor;
+use super::json_cursor::{JsonCursor, set};
 use super::{DecodeError, PartialMetadata, is_id};
 use crate::domain::event::{
     Body, JobChange, JsonObject, Metadata, OptimizationChange, OptimizationCreated, RunChange,
@@ -286,15 +286,6 @@ fn run_failed<'a>(cursor: &mut JsonCursor<'a>) -> Option<RunChange<'a>> {
     let mut error = None;
     cursor.object(|cursor| cursor.text(["error"], &mut error))?;
     Some(RunChange::Failed { error: error.flatten() })
-}
-
-/// Sets an empty slot. A field that comes twice is left to the general decoder.
-pub(super) fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
-    if slot.is_some() {
-        return None;
-    }
-    *slot = Some(value);
-    Some(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ mod free_object;
 
 use std::borrow::Cow;
 
-use super::event_json_fast::set;
 use super::non_finite_numbers::string_len;
 use crate::domain::Timestamp;
 
@@ -285,6 +284,16 @@ impl<'a> JsonCursor<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
+}
+
+/// Sets an empty slot. A field that comes twice is left to the general decoder.
+#[inline(always)]
+pub fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
+    if slot.is_some() {
+        return None;
+    }
+    *slot = Some(value);
+    Some(())
 }
 
 /// Number of bytes before the first quote, backslash or control character. It compares eight bytes at a time,
