@@ -17,6 +17,7 @@ mod event_json_fast;
 mod event_protobuf;
 mod foreign_payload;
 mod framing;
+mod ids;
 mod json_cursor;
 mod json_object;
 mod json_values;
@@ -46,10 +47,9 @@ pub use errors::DecodeError;
 use errors::EVENT_FIELD;
 use framing::UnwrappedValue;
 pub use framing::{Framing, hides_texts};
+pub use ids::ID_LIMIT;
+use ids::{check_id, check_ids, too_long};
 pub use value_form::ValueForm;
-
-/// Maximum length of an id or a kind in bytes: ids are keys in the store, and lists filter by kind.
-pub const ID_LIMIT: usize = 1024;
 
 /// Decodes one record whose value may have any frame that can be nothing else.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
@@ -221,51 +221,4 @@ fn complete<'a>(
         }
     };
     Ok(Metadata { event_id, occurred_at, sequence: partial.sequence })
-}
-
-fn check_ids(body: &Body<'_>) -> Result<(), DecodeError> {
-    match body {
-        Body::Optimization { optimization_id, change } => {
-            check_id("optimization_id", optimization_id)?;
-            match change {
-                OptimizationChange::Created(created) => {
-                    check_id("created.organization_id", &created.organization_id)?;
-                    check_id("created.project_id", &created.project_id)?;
-                    match &created.kind {
-                        Some(kind) if kind.len() > ID_LIMIT => return Err(too_long("created.kind", kind.len())),
-                        _ => {}
-                    }
-                    created.job_id.as_ref().map_or(Ok(()), |id| check_id("created.job_id", id))
-                }
-                OptimizationChange::JobLinked { job_id } => check_id("job_linked.job_id", job_id),
-                OptimizationChange::DetailsChanged { .. }
-                | OptimizationChange::DisplayNamesChanged { .. }
-                | OptimizationChange::Deleted => Ok(()),
-            }
-        }
-        Body::Job { job_id, optimization_id, .. } | Body::Run { job_id, optimization_id, .. } => {
-            check_id("job_id", job_id)?;
-            match optimization_id {
-                Some(id) if id.len() > ID_LIMIT => Err(too_long("optimization_id", id.len())),
-                _ => Ok(()),
-            }
-        }
-    }
-}
-
-/// Returns true if the text may be an id.
-fn is_id(text: &str) -> bool {
-    (1..=ID_LIMIT).contains(&text.len())
-}
-
-fn check_id(field: &str, id: &str) -> Result<(), DecodeError> {
-    match id.len() {
-        0 => Err(DecodeError::field(field, "is missing or empty")),
-        len if len > ID_LIMIT => Err(too_long(field, len)),
-        _ => Ok(()),
-    }
-}
-
-fn too_long(field: &str, len: usize) -> DecodeError {
-    DecodeError::field(field, format!("has {len} bytes, more than the {ID_LIMIT} that it may have"))
 }

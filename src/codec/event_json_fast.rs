@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
+use super::ids::{check_ids, is_id};
 use super::json_cursor::{JsonCursor, set};
-use super::{DecodeError, PartialMetadata, is_id};
+use super::{DecodeError, PartialMetadata};
 use crate::domain::event::{
     Body, JobChange, JsonObject, Metadata, OptimizationChange, OptimizationCreated, RunChange,
 };
@@ -61,7 +62,7 @@ fn optimization<'a, T>(
         cursor.empty_field("deleted", || set(&mut change, OptimizationChange::Deleted))
     })?;
     let body = Body::Optimization { optimization_id: Cow::Borrowed(optimization_id?), change: change? };
-    super::check_ids(&body).ok().filter(|()| cursor.is_at_end())?;
+    check_ids(&body).ok().filter(|()| cursor.is_at_end())?;
     Some(finish(metadata.complete(complete)?, body))
 }
 
@@ -133,7 +134,7 @@ fn job_ids<'a>(
 /// The fields of the metadata that have come.
 #[derive(Default)]
 struct MetadataFields<'a> {
-    /// Whether there are metadata at all.
+    /// Is set once metadata have come, with or without a field.
     has_come: Option<()>,
     event_id: Option<&'a str>,
     occurred_at: Option<Timestamp>,

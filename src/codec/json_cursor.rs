@@ -12,7 +12,7 @@ use crate::domain::Timestamp;
 pub struct JsonCursor<'a> {
     text: &'a str,
     at: usize,
-    /// Whether a key comes next, of the object that is being read.
+    /// Is true if a key of the object that is being read comes next.
     is_at_key: bool,
 }
 
