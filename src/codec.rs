@@ -105,10 +105,12 @@ fn decode_payload<'a>(
     cloud_event: Option<&CloudEvent>,
 ) -> Result<Envelope<'a>, DecodeError> {
     if encoding == Encoding::Json {
-        let complete = |metadata| complete(metadata, record, cloud_event);
-        let plain = event_json_fast::decode(record.position.topic, payload, complete, |metadata, body| {
-            Ok(envelope(record, Event { metadata, body }, 0))
-        });
+        let plain = event_json_fast::decode(
+            record.position.topic,
+            payload,
+            |metadata| complete(metadata, record, cloud_event),
+            |metadata, body| Ok(envelope(record, Event { metadata, body }, 0)),
+        );
         if let Some(decoded) = plain {
             return decoded;
         }

@@ -18,10 +18,12 @@ fn record<'a>(topic: Topic, payload: &'a [u8], headers: &[(&'a str, Option<&'a [
 
 /// Returns what the fast lane makes of a record.
 fn plain<'a>(record: &Record<'a>) -> Option<Envelope<'a>> {
-    let complete = |metadata| complete(metadata, record, None);
-    decode(record.position.topic, record.value?, complete, |metadata, body| {
-        envelope(record, Event { metadata, body }, 0)
-    })
+    decode(
+        record.position.topic,
+        record.value?,
+        |metadata| complete(metadata, record, None),
+        |metadata, body| envelope(record, Event { metadata, body }, 0),
+    )
 }
 
 /// Checks that the fast lane gives what the general decoder gives, or nothing, on any topic and with any headers.
@@ -271,14 +273,16 @@ fn usual_records() -> Vec<(Topic, String)> {
         (Topic::MultistartRuns, run),
         (Topic::MultistartRuns, r#""failed":{"error":"diverged"}"#),
     ];
-    let record = |(topic, event): (Topic, &str)| {
+    let mut usual = Vec::new();
+    for (topic, event) in records {
         let job = if topic == Topic::Optimizations { "" } else { r#""jobId":"j-1","# };
         let text = format!("{{{metadata},{job}\"optimizationId\":\"o-1\",{event}}}");
         let is_free = event.contains("objectives") || event.contains("metrics");
         let spaced = (!is_free).then(|| (topic, text.replace(",\"", " ,\n\t\"").replace("\":", "\" : ")));
-        [(topic, text)].into_iter().chain(spaced)
-    };
-    records.into_iter().flat_map(record).collect()
+        usual.push((topic, text));
+        usual.extend(spaced);
+    }
+    usual
 }
 
 #[test]
