@@ -19,15 +19,12 @@ use crate::domain::{OptimizationEvent, RunEvent, Timestamp, Topic};
 
 pub fn decode(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
-    if let Some(decoded) = super::event_json_fast::decode(topic, text) {
-        return Ok(decoded);
-    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     decode_any(topic, text).or_else(|error| decode_not_finite(topic, text).ok_or(error))
 }
 
 /// Decodes any message that the mapping allows.
-pub(super) fn decode_any(topic: Topic, text: &str) -> Result<DecodedPayload<'_>, DecodeError> {
+fn decode_any(topic: Topic, text: &str) -> Result<DecodedPayload<'_>, DecodeError> {
     let mut nulled_numbers = 0;
     let (metadata, body) = match topic {
         Topic::Optimizations => parse::<OptimizationMessage>(text)?.into_event(&mut nulled_numbers)?,

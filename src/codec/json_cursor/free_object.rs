@@ -21,13 +21,12 @@ const WRITTEN_EXPONENTS: std::ops::RangeInclusive<u32> = 6..=290;
 impl<'a> JsonCursor<'a> {
     /// Reads an object that is in the contract's form, or `null`, which stands for no object.
     pub fn free_object_or_null(&mut self) -> Option<Option<JsonObject<'a>>> {
-        if self.null().is_some() {
+        if self.word("null") {
             return Some(None);
         }
         let begin = self.at;
         self.compact_object(0)?;
         let text = self.text.get(begin..self.at)?;
-        self.space();
         Some(Some(JsonObject(Cow::Borrowed(text))))
     }
 
@@ -35,7 +34,7 @@ impl<'a> JsonCursor<'a> {
     fn compact_object(&mut self, depth: usize) -> Option<()> {
         let mut keys: SmallVec<[&str; 8]> = SmallVec::new();
         self.items(depth, b'{', b'}', |cursor| {
-            let key = cursor.quoted()?;
+            let key = cursor.string()?;
             if keys.len() == KEYS_LIMIT || keys.contains(&key) || !cursor.take(b':') {
                 return None;
             }
@@ -46,13 +45,13 @@ impl<'a> JsonCursor<'a> {
 
     fn compact_value(&mut self, depth: usize) -> Option<()> {
         match self.peek()? {
-            b'"' => self.quoted().map(|_| ()),
+            b'"' => self.string().map(|_| ()),
             b'{' => self.compact_object(depth),
             b'[' => self.items(depth, b'[', b']', |cursor| cursor.compact_value(depth + 1)),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
-            _ => self.numeral().filter(|number| is_contract_form(number)).map(|_| ()),
+            b't' => self.word("true").then_some(()),
+            b'f' => self.word("false").then_some(()),
+            b'n' => self.word("null").then_some(()),
+            _ => self.number().filter(|number| is_contract_form(number)).map(|_| ()),
         }
     }
 
