@@ -28,13 +28,16 @@ impl Projector<'_> {
             return Ok(());
         }
         let wait = if self.decoder.is_idle() { self.longest_wait(now) } else { Duration::ZERO };
-        let mut found = Vec::new();
+        let (mut found, mut records_given) = (Vec::new(), 0);
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
             SourceEvent::Found { partition, watermarks } => {
                 found.push(FoundPartition { partition, watermarks, topic_id: None });
             }
-            SourceEvent::Records(records) => self.decoder.decode(records),
+            SourceEvent::Records(records) => {
+                records_given += records.len();
+                self.decoder.decode(records);
+            }
             SourceEvent::Ended { partition, position } => {
                 self.decoder.pass(DecodedEvent::Ended { partition, position });
             }
@@ -43,6 +46,7 @@ impl Projector<'_> {
             }
         });
         drop(beat);
+        self.record_backlog.note_poll(records_given, !wait.is_zero());
         if !found.is_empty() && self.admits_cluster(source)? {
             found.into_iter().try_for_each(|found| self.begin(found, source))?;
         }
