@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance};
 
-use crate::live_instance::{Generation, Instance, OWN, view};
+use crate::live_instance::{EventReader, Generation, Instance, OWN, view};
 
 const PATHS: [&str; 2] = ["/optimizations/a/events", "/optimizations/events?initial=true"];
 
@@ -15,14 +15,23 @@ fn instance() -> Instance {
     Instance::new(Duration::ZERO)
 }
 
+/// Opens a stream and reads what there is at first, which is version 1 of a view.
+async fn followed(instance: &Instance, path: &str) -> EventReader {
+    let mut stream = instance.stream(path, &[OWN]).await;
+    assert_eq!(stream.next_version().await, 1);
+    if path.contains("initial") {
+        assert_eq!(stream.next().await.unwrap().name, "initial");
+    }
+    assert!(stream.is_silent().await);
+    stream
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_watcher_rests_while_the_fold_is_behind_and_then_gets_the_newest_view() {
     for path in PATHS {
         let instance = instance();
         instance.generation.write(vec![view("a", 1)]);
-        let mut stream = instance.stream(path, &[OWN]).await;
-        assert_eq!(stream.next_version().await, 1);
-        stream.is_silent().await;
+        let mut stream = followed(&instance, path).await;
         instance.generation.writer.note_backlog(true);
         for number in 2..9 {
             instance.generation.write(vec![view("a", number)]);
@@ -40,9 +49,7 @@ async fn the_newest_view_comes_at_once_when_the_backlog_is_gone() {
     for path in PATHS {
         let instance = instance();
         instance.generation.write(vec![view("a", 1)]);
-        let mut stream = instance.stream(path, &[OWN]).await;
-        assert_eq!(stream.next_version().await, 1);
-        stream.is_silent().await;
+        let mut stream = followed(&instance, path).await;
         instance.generation.writer.note_backlog(true);
         instance.generation.write(vec![view("a", 2)]);
         advance(AT_ONCE).await;
