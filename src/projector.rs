@@ -198,20 +198,6 @@ impl<'a> Projector<'a> {
         Ok(())
     }
 
-    /// Has the source read no more of the partitions that have failed.
-    fn stop_failed(&mut self, source: &mut dyn Source) {
-        for partition in self.partitions.take_failed() {
-            source.stop(partition);
-        }
-    }
-
-    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
-    fn note_position(&mut self) {
-        if let Some(positions) = self.partitions.take_positions() {
-            self.write_back.note_position(positions);
-        }
-    }
-
     /// Takes note of the end of the recovery: all that a process before may have read beyond the checkpoint has been read again.
     fn note_recovery(&mut self, source: &dyn Source) -> Result<(), StoreError> {
         if !self.write_back.is_recovering() || !source.is_complete() {
@@ -300,13 +286,6 @@ impl<'a> Projector<'a> {
                 "a checkpoint is on the disk"
             );
             source.publish(&self.partitions.offsets_in(self.checkpoints.written()));
-        }
-    }
-
-    /// Has those who watch the views rest while records wait, if readers see this generation.
-    fn pace_watchers(&self) {
-        if !self.findings.is_quiet() {
-            self.write_back.writer().note_backlog(self.record_backlog.is_there());
         }
     }
 

@@ -53,6 +53,27 @@ impl Projector<'_> {
         Ok(())
     }
 
+    /// Has those who watch the views rest while records wait, if readers see this generation.
+    pub(super) fn pace_watchers(&self) {
+        if !self.findings.is_quiet() {
+            self.write_back.writer().note_backlog(self.record_backlog.is_there());
+        }
+    }
+
+    /// Has the source read no more of the partitions that have failed.
+    pub(super) fn stop_failed(&mut self, source: &mut dyn Source) {
+        for partition in self.partitions.take_failed() {
+            source.stop(partition);
+        }
+    }
+
+    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
+    pub(super) fn note_position(&mut self) {
+        if let Some(positions) = self.partitions.take_positions() {
+            self.write_back.note_position(positions);
+        }
+    }
+
     /// Begins to read a partition from its checkpoint, or from the oldest record.
     fn begin(&mut self, found: FoundPartition, source: &mut dyn Source) -> Result<(), StoreError> {
         let FoundPartition { partition, .. } = found;

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(pace.take_turn(now, Some(now)), None);
     }
 
-    /// What watchers have taken in one backlog delays nobody in the next.
+    /// Turns that were taken in one backlog delay nobody in the next.
     #[test]
     fn each_backlog_begins_with_a_free_turn() {
         let (pace, now) = (WatcherPace::default(), Instant::now());
