@@ -28,6 +28,7 @@ mod nulled_numbers;
 mod orphan_sweep;
 mod partitions;
 mod pause;
+mod record_backlog;
 mod report;
 mod retry_pace;
 mod settings;
@@ -60,6 +61,7 @@ pub use moment::Moment;
 use orphan_sweep::OrphanSweep;
 use partitions::Partitions;
 pub use pause::{PauseError, PauseHandle, Positions};
+use record_backlog::RecordBacklog;
 use report::{REPORT_EVERY, ReportedParts, Reporter};
 use retry_pace::RetryPace;
 pub use settings::Settings;
@@ -111,6 +113,7 @@ pub struct Projector<'a> {
     cluster: ClusterGuard,
     partitions: Partitions,
     decoder: Decoder,
+    record_backlog: RecordBacklog,
     write_back: WriteBack,
     checkpoints: Checkpoints,
     liveness: Liveness,
@@ -144,6 +147,7 @@ impl<'a> Projector<'a> {
             cluster: ClusterGuard::new(writer.reader().cluster()?),
             partitions: Partitions::new(topics.clone()),
             decoder: Decoder::start(writer.pulse(), settings.framing)?,
+            record_backlog: RecordBacklog::default(),
             checkpoints: Checkpoints::new(
                 writer.checkpoint_at_open().clone(),
                 settings.sync_interval,
@@ -176,6 +180,8 @@ impl<'a> Projector<'a> {
         let _span = self.findings.is_quiet().then(|| self.rebuild_span.clone().entered());
         self.store_file.check(now.instant)?;
         if self.hold(now, source)? {
+            self.record_backlog.clear();
+            self.pace_watchers();
             return Ok(());
         }
         let _beat = self.pulse.begin(Stage::Fold);
@@ -185,24 +191,11 @@ impl<'a> Projector<'a> {
         }
         self.do_what_is_due(now, source)?;
         self.read(now, source)?;
+        self.pace_watchers();
         self.fold_decoded(now)?;
         self.note_position();
         self.stop_failed(source);
         Ok(())
-    }
-
-    /// Has the source read no more of the partitions that have failed.
-    fn stop_failed(&mut self, source: &mut dyn Source) {
-        for partition in self.partitions.take_failed() {
-            source.stop(partition);
-        }
-    }
-
-    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
-    fn note_position(&mut self) {
-        if let Some(positions) = self.partitions.take_positions() {
-            self.write_back.note_position(positions);
-        }
     }
 
     /// Takes note of the end of the recovery: all that a process before may have read beyond the checkpoint has been read again.
@@ -216,7 +209,7 @@ impl<'a> Projector<'a> {
 
     fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
         self.write_back.check()?;
-        self.write_back.write_due(now.instant, self.liveness.is_live())?;
+        self.write_back.write_due(now.instant, self.liveness.is_live(), self.record_backlog.is_there())?;
         self.note_recovery(source)?;
         self.checkpoint_if_due(now)?;
         self.publish_checkpoint(source);
@@ -234,9 +227,11 @@ impl<'a> Projector<'a> {
 
     /// Reads nothing. What is in memory is written while live, when it is little; what a catch-up holds could fill the disk.
     fn rest(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), ProjectorError> {
+        self.record_backlog.clear();
+        self.pace_watchers();
         self.write_back.check()?;
         if self.liveness.is_live() {
-            self.write_back.write_due(now.instant, true)?;
+            self.write_back.write_due(now.instant, true, false)?;
             self.checkpoint_if_due(now)?;
         }
         self.publish_checkpoint(source);

@@ -59,7 +59,7 @@ pub use reader::{NumberedView, Page, PageReader, Reader, Response, ShownView, St
 pub use touched_views::{Seal, TakenViews, TouchedViews};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use view_changes::{
-    IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ScopeChange, ViewChange, ViewChanges,
+    IdWatch, ListScope, LogCursor, LogPlace, LogRead, ScopeChange, SignalSetWatch, ViewChange, ViewChanges,
 };
 pub use writer::{PublishedUpTo, ReplicatedRecord, Writer};
 

@@ -1,6 +1,8 @@
 //! Measures streams of events: the time from the broker's acknowledgement of an event to its view at whoever follows it, the memory of
 //! many who follow, and what they cost the fold (`--watchers 0` for comparison; `--rate` and `--seconds` for the events, `--burst` for those
-//! that are folded at once).
+//! that are folded at once). Whoever follows runs on a thread of the lowest priority, which takes what the server, the broker and the
+//! producer leave: so the figures of the bursts are what the server spends for them, and not what its clients do, who are elsewhere in
+//! reality. The processor time that is printed is the server's alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,11 +35,11 @@ pub fn run(brokers: &str, options: &Options) {
     runtime.block_on(async {
         let (took, acknowledged) = (Arc::new(Mutex::new(Vec::new())), AcknowledgedAt::default());
         let opened = Arc::new(AtomicU64::new(0));
-        for at in 0..watchers {
+        let watched = (0..watchers).map(|at| {
             let id = ids[at % ids.len()].clone();
-            let watched = watch(serve.address(), id, acknowledged.clone(), took.clone(), opened.clone());
-            tokio::spawn(watched);
-        }
+            watch(serve.address(), id, acknowledged.clone(), took.clone(), opened.clone())
+        });
+        follow_at_lowest_priority(watched.collect());
         while usize::try_from(opened.load(Ordering::Relaxed)).is_ok_and(|opened| opened < watchers) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -66,6 +68,19 @@ pub fn run(brokers: &str, options: &Options) {
             let figure = fold_burst(&serve, &topics, ids, burst).await;
             println!("a burst of {burst} events of views {which} is folded in {figure}");
         }
+    });
+}
+
+/// Runs those who follow on a thread of their own, until the process ends.
+fn follow_at_lowest_priority(watched: Vec<impl Future<Output = ()> + Send + 'static>) {
+    std::thread::spawn(move || {
+        // On Linux it is the priority of this thread alone.
+        rustix::process::setpriority_process(None, 19).expect("a lower priority");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            watched.into_iter().for_each(|watched| drop(tokio::spawn(watched)));
+            std::future::pending::<()>().await;
+        });
     });
 }
 

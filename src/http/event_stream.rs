@@ -109,6 +109,8 @@ pub struct Follower {
     /// The state that the client was told of last.
     state: Option<State>,
     next_heartbeat: Instant,
+    /// The time of the last chunk.
+    last_chunk: Option<Instant>,
     /// The time from which on the caller has to be recognized again.
     next_check: Instant,
     end: ConnectionEnd,
@@ -148,6 +150,7 @@ impl Follower {
             headers: access::identifying_headers(request.headers()),
             state: None,
             next_heartbeat: Instant::now() + HEARTBEAT,
+            last_chunk: None,
             next_check: Instant::now() + HEARTBEAT,
             end: request.extensions().get().cloned().unwrap_or_default(),
             _place: place,
@@ -166,6 +169,19 @@ impl Follower {
                 Wake::Heartbeat
             }
             () = changed => if self.api.reader.changes().is_closed() { Wake::End } else { Wake::Changed },
+        }
+    }
+
+    /// Returns a future that resolves once the client may be sent more: at once, or when its turn has come where the fold is behind.
+    pub fn rest(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (changes, last) = (self.api.reader.changes().clone(), self.last_chunk);
+        async move {
+            let taken = changes.take_turn(Instant::now().into_std(), last.map(Instant::into_std));
+            let Some((turn, mut backlog_end)) = taken else { return };
+            tokio::select! {
+                () = sleep_until(turn.into()) => {}
+                () = backlog_end.changed() => {}
+            }
         }
     }
 
@@ -202,7 +218,8 @@ impl Follower {
     }
 
     /// Counts a chunk until its client has read it; `None` if there is no memory for it.
-    pub async fn count(&self, chunk: Vec<u8>) -> Option<Bytes> {
+    pub async fn count(&mut self, chunk: Vec<u8>) -> Option<Bytes> {
+        self.last_chunk = Some(Instant::now());
         let memory = &self.api.lists.memory;
         let (len, chunk) = (chunk.len(), Bytes::from(chunk));
         match memory.count(chunk.clone(), || self.caller.clone()) {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -160,10 +160,11 @@ impl ListStream {
             if !out.is_empty() {
                 return self.follower.count(out).await;
             }
-            let (cursor, not_before) = (&mut self.cursor, self.not_before);
+            let (cursor, not_before, rest) = (&mut self.cursor, self.not_before, self.follower.rest());
             let changed = async {
                 cursor.changed().await;
                 sleep_until(not_before).await;
+                rest_within_log(rest, cursor).await;
             };
             match self.follower.wait(changed).await {
                 Wake::Changed => {
@@ -283,6 +284,18 @@ impl ListStream {
             }
         }
         Ok(())
+    }
+}
+
+/// Rests, but not for so long that the log would lose changes that were not read.
+async fn rest_within_log(rest: impl Future<Output = ()>, cursor: &mut LogCursor) {
+    let mut rest = pin!(rest);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut rest => return,
+            () = cursor.changed() => if cursor.is_far_behind() { return },
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
 use crate::domain::{NamedPartition, RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
-use crate::store::{PositionWatch, Reader};
+use crate::store::{Reader, SignalSetWatch};
 
 /// The longest time for which a wait rests between two looks at the position.
 const REST_MAX: Duration = Duration::from_millis(25);
@@ -56,7 +56,7 @@ pub struct PositionWait {
     /// The last of the records in each partition, which all the others come before.
     last: Vec<RecordPlace>,
     caller: CallerIdentity,
-    watch: PositionWatch,
+    watch: SignalSetWatch,
     begun: Instant,
     until: Instant,
 }

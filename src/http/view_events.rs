@@ -23,7 +23,7 @@ use super::view_wait::{ViewTarget, ViewWait};
 use crate::domain::ReadPosition;
 use crate::live_views::CurrentReader;
 use crate::status::{AnswerState, State};
-use crate::store::{self, IdWatch, PositionWatch};
+use crate::store::{self, IdWatch, SignalSetWatch};
 
 /// The interval at which a stream that waits for a position looks whether it may go on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -50,7 +50,8 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
             return Ok(first.into());
         }
         let answer_state = follower.api.reader()?.answer_state(&follower.api.status);
-        let stream = ViewStream { follower, id, watch, seen, waits_for_position: None, is_over: false };
+        let stream =
+            ViewStream { follower, id, watch, seen, waits_for_position: None, has_looked: false, is_over: false };
         Ok(freshness::mark(event_stream::response(stream), answer_state))
     }))
 }
@@ -106,7 +107,9 @@ struct ViewStream {
     watch: IdWatch,
     seen: Option<SentView>,
     /// Set while the reader is behind what the client has seen.
-    waits_for_position: Option<PositionWatch>,
+    waits_for_position: Option<SignalSetWatch>,
+    /// True once the client has been sent the view that there was at first.
+    has_looked: bool,
     is_over: bool,
 }
 
@@ -119,33 +122,47 @@ impl EventSource for ViewStream {
 impl ViewStream {
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        while !self.is_over && !self.follower.has_ended() {
+        while !self.is_over {
+            // The watch began before the first look, so that whatever came since the last one ends the wait.
+            if self.has_looked {
+                match self.wait().await {
+                    Wake::Changed => {}
+                    Wake::End => return None,
+                    Wake::Heartbeat => {
+                        push_heartbeat(None, &mut out);
+                        self.give_up_position(&mut out);
+                    }
+                }
+            }
+            if self.follower.has_ended() {
+                return None;
+            }
             self.look(&mut out).ok()?;
+            self.has_looked = true;
             if !out.is_empty() {
                 return self.follower.count(out).await;
             }
-            let ViewStream { watch, waits_for_position, .. } = self;
-            let changed = async {
-                match waits_for_position {
-                    None => watch.changed().await,
-                    Some(position) => tokio::select! {
-                        () = watch.changed() => {}
-                        () = position.changed() => {}
-                        // Nothing wakes it when the instance becomes live.
-                        () = sleep(LOOK_EVERY) => {}
-                    },
-                }
-            };
-            match self.follower.wait(changed).await {
-                Wake::Changed => {}
-                Wake::End => return None,
-                Wake::Heartbeat => {
-                    push_heartbeat(None, &mut out);
-                    self.give_up_position(&mut out);
-                }
-            }
         }
         None
+    }
+
+    /// Waits until there may be something that the client has not seen, and may be sent.
+    async fn wait(&mut self) -> Wake {
+        let rest = self.follower.rest();
+        let ViewStream { watch, waits_for_position, .. } = self;
+        let changed = async {
+            match waits_for_position {
+                None => watch.changed().await,
+                Some(position) => tokio::select! {
+                    () = watch.changed() => {}
+                    () = position.changed() => {}
+                    // Nothing wakes it when the instance becomes live.
+                    () = sleep(LOOK_EVERY) => {}
+                },
+            }
+            rest.await;
+        };
+        self.follower.wait(changed).await
     }
 
     /// Appends what the client has not seen: the view, and the instance's state.

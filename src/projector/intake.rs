@@ -28,13 +28,16 @@ impl Projector<'_> {
             return Ok(());
         }
         let wait = if self.decoder.is_idle() { self.longest_wait(now) } else { Duration::ZERO };
-        let mut found = Vec::new();
+        let (mut found, mut records_given) = (Vec::new(), 0);
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
             SourceEvent::Found { partition, watermarks } => {
                 found.push(FoundPartition { partition, watermarks, topic_id: None });
             }
-            SourceEvent::Records(records) => self.decoder.decode(records),
+            SourceEvent::Records(records) => {
+                records_given += records.len();
+                self.decoder.decode(records);
+            }
             SourceEvent::Ended { partition, position } => {
                 self.decoder.pass(DecodedEvent::Ended { partition, position });
             }
@@ -43,10 +46,32 @@ impl Projector<'_> {
             }
         });
         drop(beat);
+        self.record_backlog.note_poll(records_given, !wait.is_zero());
         if !found.is_empty() && self.admits_cluster(source)? {
             found.into_iter().try_for_each(|found| self.begin(found, source))?;
         }
         Ok(())
+    }
+
+    /// Has those who watch the views rest while records wait, if readers see this generation.
+    pub(super) fn pace_watchers(&self) {
+        if !self.findings.is_quiet() {
+            self.write_back.writer().note_backlog(self.record_backlog.is_there());
+        }
+    }
+
+    /// Has the source read no more of the partitions that have failed.
+    pub(super) fn stop_failed(&mut self, source: &mut dyn Source) {
+        for partition in self.partitions.take_failed() {
+            source.stop(partition);
+        }
+    }
+
+    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
+    pub(super) fn note_position(&mut self) {
+        if let Some(positions) = self.partitions.take_positions() {
+            self.write_back.note_position(positions);
+        }
     }
 
     /// Begins to read a partition from its checkpoint, or from the oldest record.

@@ -268,7 +268,7 @@ pub fn serve_letters_at_rest(
             while !positions.is_empty() {
                 let slice = retry_slice(&mut write_back, framing, &mut positions, &mut outcome, &mut |_, _| {})?;
                 remove_written(&mut write_back, slice.folded, true, &mut outcome, now.instant)?;
-                write_back.write_due(now.instant, true)?;
+                write_back.write_due(now.instant, true, false)?;
             }
             write_back.write_all(now.instant)?;
         }
@@ -276,7 +276,7 @@ pub fn serve_letters_at_rest(
             while !letters.is_empty() {
                 let slice = fold_slice(&mut write_back, framing, &mut letters, &mut outcome, &mut |_, _| {})?;
                 remove_written(&mut write_back, slice.folded, false, &mut outcome, now.instant)?;
-                write_back.write_due(now.instant, true)?;
+                write_back.write_due(now.instant, true, false)?;
             }
         }
         LetterTask::Discard(positions) => {

@@ -12,6 +12,8 @@ use crate::store::{PublishedUpTo, StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
 pub const GATHER: Duration = Duration::from_millis(5);
+/// The same while records wait for the fold: what is written then is as a rule not the newest, and writing takes the fold's time.
+const GATHER_IN_BACKLOG: Duration = Duration::from_millis(50);
 /// Number of records in an epoch. What was not touched for some epochs is unlikely to be touched soon. A catch-up ends with the
 /// optimizations of the last epochs unwritten, so an epoch is as short as an event's lag behind those of the other partitions allows.
 const RECORDS_AN_EPOCH: u64 = 12_500;
@@ -217,10 +219,11 @@ impl WriteBack {
         }
     }
 
-    /// Writes what is due. While live, that is everything that has changed, every [`GATHER`]; while catching up, what has not
-    /// been touched for a while, and what memory cannot hold.
-    pub fn write_due(&mut self, now: Instant, is_live: bool) -> Result<(), StoreError> {
-        if is_live && now.saturating_duration_since(self.last_commit) >= GATHER {
+    /// Writes what is due. While live, that is everything that has changed, every [`GATHER`], or more rarely while records wait; while
+    /// catching up, what has not been touched for a while, and what memory cannot hold.
+    pub fn write_due(&mut self, now: Instant, is_live: bool, has_backlog: bool) -> Result<(), StoreError> {
+        let gather = if has_backlog { GATHER_IN_BACKLOG } else { GATHER };
+        if is_live && now.saturating_duration_since(self.last_commit) >= gather {
             self.write_all(now)?;
         }
         self.write_dead_letters()?;

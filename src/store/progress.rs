@@ -74,6 +74,13 @@ impl WriterProgress {
         }
     }
 
+    /// Has those who watch what readers see rest between two events while records wait for the fold.
+    pub fn note_backlog(&self, is_behind: bool) {
+        if let Some(watchers) = &*self.watchers.load() {
+            watchers.note_backlog(is_behind);
+        }
+    }
+
     pub fn begin_part(&self) {
         self.parts_begun.fetch_add(1, Ordering::AcqRel);
     }

@@ -8,17 +8,20 @@
 
 mod id_watches;
 mod log;
+mod pace;
 mod signal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 pub use id_watches::IdWatch;
 use id_watches::IdWatches;
 use log::ChangeLog;
 pub use log::{ListScope, LogCursor, LogPlace, LogRead, ScopeChange, ViewChange};
-pub use signal::PositionWatch;
+use pace::WatcherPace;
 use signal::SignalSet;
+pub use signal::SignalSetWatch;
 
 /// A handle of the registry. Clones share one registry.
 #[derive(Clone, Default)]
@@ -29,6 +32,7 @@ struct Registry {
     ids: Arc<IdWatches>,
     log: Arc<ChangeLog>,
     positions: Arc<SignalSet>,
+    pace: WatcherPace,
     is_closed: Arc<AtomicBool>,
 }
 
@@ -39,7 +43,7 @@ impl ViewChanges {
     }
 
     /// Watches the position that readers see, and the generation that they read.
-    pub fn watch_position(&self) -> PositionWatch {
+    pub fn watch_position(&self) -> SignalSetWatch {
         SignalSet::watch(&self.0.positions, &self.0.is_closed)
     }
 
@@ -73,8 +77,25 @@ impl ViewChanges {
         self.0.positions.set_all();
     }
 
-    /// Wakes everybody: readers read another generation now, in which any view may be another.
+    /// Takes note whether records wait for the fold, so that watchers rest between two events.
+    pub fn note_backlog(&self, is_behind: bool) {
+        self.0.pace.set_slowed(is_behind);
+    }
+
+    /// Takes a turn for a watcher whose last one was at `last`, if the fold is behind. Returns the time at which the turn comes, and a
+    /// watch that resolves earlier if the backlog ends.
+    pub fn take_turn(&self, now: Instant, last: Option<Instant>) -> Option<(Instant, SignalSetWatch)> {
+        if !self.0.pace.is_slowed() {
+            return None;
+        }
+        // It watches before it takes the turn, so that the end of the backlog is not missed.
+        let watch = self.0.pace.watch_rests(&self.0.is_closed);
+        self.0.pace.take_turn(now, last).map(|turn| (turn, watch))
+    }
+
+    /// Wakes everybody: readers read another generation now, in which any view may be another, and whose fold may not be behind.
     pub fn note_switch(&self) {
+        self.0.pace.set_slowed(false);
         self.0.log.reset();
         self.0.ids.wake_all();
         self.0.positions.set_all();

@@ -50,6 +50,7 @@ mod output;
 mod outranking;
 #[cfg(target_os = "linux")]
 mod ownership;
+mod paced_streams;
 #[cfg(target_os = "linux")]
 mod power_cut;
 #[cfg(target_os = "linux")]

@@ -162,6 +162,11 @@ impl LogCursor {
         self.signal.wait(&self.is_closed).await;
     }
 
+    /// Returns true if the log holds so much that was not read that it may soon lose some of it.
+    pub fn is_far_behind(&self) -> bool {
+        self.log.state.lock().next.saturating_sub(self.next) > CAPACITY as u64 / 2
+    }
+
     /// Reads up to `most` of the next changes.
     pub fn read(&mut self, most: usize) -> LogRead {
         let state = self.log.state.lock();

@@ -72,11 +72,11 @@ pub struct SignalSet {
 }
 
 impl SignalSet {
-    pub fn watch(set: &Arc<SignalSet>, is_closed: &Arc<AtomicBool>) -> PositionWatch {
+    pub fn watch(set: &Arc<SignalSet>, is_closed: &Arc<AtomicBool>) -> SignalSetWatch {
         let signal = Arc::new(Signal::default());
         set.count.enter();
         let key = set.signals.lock().insert(signal.clone());
-        PositionWatch { set: set.clone(), key, signal, is_closed: is_closed.clone() }
+        SignalSetWatch { set: set.clone(), key, signal, is_closed: is_closed.clone() }
     }
 
     pub fn set_all(&self) {
@@ -86,23 +86,23 @@ impl SignalSet {
     }
 }
 
-/// A watch over the position that readers see. Dropping it ends it.
-pub struct PositionWatch {
+/// A watch over the signals of a set, as over the position that readers see. Dropping it ends it.
+pub struct SignalSetWatch {
     set: Arc<SignalSet>,
     key: usize,
     signal: Arc<Signal>,
     is_closed: Arc<AtomicBool>,
 }
 
-impl PositionWatch {
-    /// Waits until the position or the generation has changed since the last call, or since the watch began. Returns at once where
-    /// the registry is closed.
+impl SignalSetWatch {
+    /// Waits until the signals have been set since the last call, or since the watch began. Returns at once where the registry is
+    /// closed.
     pub async fn changed(&mut self) {
         self.signal.wait(&self.is_closed).await;
     }
 }
 
-impl Drop for PositionWatch {
+impl Drop for SignalSetWatch {
     fn drop(&mut self) {
         drop(self.set.signals.lock().try_remove(self.key));
         self.set.count.leave();

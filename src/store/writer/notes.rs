@@ -38,6 +38,11 @@ impl Writer {
         self.progress.bound.store(position);
     }
 
+    /// Has those who watch what readers see rest between two events while records wait for the fold.
+    pub fn note_backlog(&self, is_behind: bool) {
+        self.progress.note_backlog(is_behind);
+    }
+
     /// Notes that the position that no view is beyond has every partition from now on.
     pub fn note_all_found(&self) {
         self.progress.has_whole_bound.store(true, Ordering::Release);
