@@ -43,11 +43,12 @@ mod tests {
     /// Returns whether there is a backlog after each of these polls.
     fn after(polls: &[(usize, bool)]) -> Vec<bool> {
         let mut backlog = RecordBacklog::default();
-        let is_there = |(records, has_waited): &(usize, bool)| {
+        let mut there = Vec::new();
+        for (records, has_waited) in polls {
             backlog.note_poll(*records, *has_waited);
-            backlog.is_there()
-        };
-        polls.iter().map(is_there).collect()
+            there.push(backlog.is_there());
+        }
+        there
     }
 
     #[test]
