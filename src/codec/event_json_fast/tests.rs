@@ -2,10 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::{Encoding, Framing, complete, decode_any_payload, envelope};
+use crate::domain::record::Header;
 use crate::domain::{Envelope, Event, PartitionOffset, Record};
 
 /// Headers that complete metadata: both attributes, one of them, or none.
-const HEADERS: [&[(&str, Option<&[u8]>)]; 3] = [
+const HEADERS: [&[Header<'_>]; 3] = [
     &[],
     &[("ce_id", Some(b"e-9")), ("ce_time", Some(b"2026-03-01T09:00:00Z"))],
     &[("ce_time", Some(b"2026-02-30T09:00:00Z")), ("traceparent", None)],
