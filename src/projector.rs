@@ -180,8 +180,7 @@ impl<'a> Projector<'a> {
         let _span = self.findings.is_quiet().then(|| self.rebuild_span.clone().entered());
         self.store_file.check(now.instant)?;
         if self.hold(now, source)? {
-            self.record_backlog.clear();
-            self.pace_watchers();
+            self.forget_backlog();
             return Ok(());
         }
         let _beat = self.pulse.begin(Stage::Fold);
@@ -227,8 +226,7 @@ impl<'a> Projector<'a> {
 
     /// Reads nothing. What is in memory is written while live, when it is little; what a catch-up holds could fill the disk.
     fn rest(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), ProjectorError> {
-        self.record_backlog.clear();
-        self.pace_watchers();
+        self.forget_backlog();
         self.write_back.check()?;
         if self.liveness.is_live() {
             self.write_back.write_due(now.instant, true, false)?;

@@ -24,6 +24,7 @@ impl Projector<'_> {
             return Ok(());
         }
         if self.letters.is_full() {
+            self.forget_backlog();
             source.rest(FULL_REST);
             return Ok(());
         }
@@ -51,6 +52,12 @@ impl Projector<'_> {
             found.into_iter().try_for_each(|found| self.begin(found, source))?;
         }
         Ok(())
+    }
+
+    /// Ends the rests of those who watch the views: nothing is read for some time, so that nothing newer comes.
+    pub(super) fn forget_backlog(&mut self) {
+        self.record_backlog.clear();
+        self.pace_watchers();
     }
 
     /// Has those who watch the views rest while records wait, if readers see this generation.

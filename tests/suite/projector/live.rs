@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use optview::domain::{PartitionOffset, TopicPartition};
 use optview::projector::{PauseHandle, Settings};
-use optview::source::{PartitionObservation, Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{State, Status};
 
 use super::script::{Run, ScriptPlayer, partitions, play, project, settings};
@@ -73,60 +72,6 @@ fn without_a_broker_a_store_that_was_live_is_stale_and_another_is_starting() {
     }
 }
 
-/// A source that takes note of the waits that polls ask for: while its last record is not on the disk, and after.
-struct WaitsNoted<S> {
-    source: S,
-    published: Vec<PartitionOffset>,
-    ends: Vec<PartitionOffset>,
-    waits_before: Vec<Duration>,
-    waits_after: Vec<Duration>,
-}
-
-impl WaitsNoted<ScriptPlayer<'_>> {
-    fn is_on_the_disk(&self) -> bool {
-        self.ends.iter().all(|end| self.published.contains(end))
-    }
-}
-
-impl Source for WaitsNoted<ScriptPlayer<'_>> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
-        match self.is_on_the_disk() {
-            true => self.waits_after.push(wait),
-            false if self.source.is_over() => self.waits_before.push(wait),
-            false => {}
-        }
-        self.source.poll(wait, take);
-    }
-
-    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
-        self.source.assign(partition, offset)
-    }
-
-    fn stop(&mut self, partition: TopicPartition) {
-        self.source.stop(partition);
-    }
-
-    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
-        self.source.watermarks(partition)
-    }
-
-    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
-        self.source.observation(partition)
-    }
-
-    fn trouble(&self) -> Option<String> {
-        None
-    }
-
-    fn is_complete(&self) -> bool {
-        self.source.is_complete()
-    }
-
-    fn publish(&mut self, offsets: &[PartitionOffset]) {
-        self.published = offsets.to_vec();
-    }
-}
-
 /// A poll is not ended by the writer's thread. One that waits for long would hold up the instance's becoming live, and the note that a
 /// checkpoint is on the disk.
 #[test]
@@ -137,26 +82,27 @@ fn polls_are_short_until_all_that_was_read_is_on_the_disk_and_long_after() {
     let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let run = Run { until: |_| false, ..Run::to_the_end(1) };
     let playing = ScriptPlayer::new(&partitions, run, status.clone(), control.clone());
+    let hour = Duration::from_secs(3600);
+    let settings =
+        Settings { sync_interval: hour, catch_up_sync_interval: hour, ..settings(directory.path(), 1 << 20) };
+    let mut stepped = SteppedProjector::new(writer, settings, playing, status, &control, clock);
+    while !stepped.source.is_over() {
+        stepped.turn(Duration::from_millis(1));
+    }
     let ends = partitions.iter().map(|partition| {
         let TopicPartition { topic, partition: number } = partition.topic_partition();
         PartitionOffset { topic, partition: number, offset: partition.records.len() as i64 }
     });
-    let (published, waits_before, waits_after) = (Vec::new(), Vec::new(), Vec::new());
-    let source = WaitsNoted { source: playing, published, ends: ends.collect(), waits_before, waits_after };
-    let hour = Duration::from_secs(3600);
-    let settings =
-        Settings { sync_interval: hour, catch_up_sync_interval: hour, ..settings(directory.path(), 1 << 20) };
-    let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
-    while !stepped.source.source.is_over() {
-        stepped.turn(Duration::from_millis(1));
-    }
-    while !stepped.source.is_on_the_disk() {
+    let ends: Vec<_> = ends.collect();
+    loop {
         stepped.turn(Duration::ZERO);
+        if ends.iter().all(|end| stepped.source.published.contains(end)) {
+            break;
+        }
+        assert!(stepped.source.last_wait <= Duration::from_millis(10), "{:?}", stepped.source.last_wait);
         // A turn that ends before the writer's thread has done anything shows nothing else.
         std::thread::yield_now();
     }
     stepped.turn(Duration::ZERO);
-    let WaitsNoted { waits_before, waits_after, .. } = &stepped.source;
-    assert!(waits_before.iter().all(|wait| *wait <= Duration::from_millis(10)), "{waits_before:?}");
-    assert!(waits_after.iter().any(|wait| *wait >= Duration::from_millis(100)), "{waits_after:?}");
+    assert!(stepped.source.last_wait >= Duration::from_millis(100), "{:?}", stepped.source.last_wait);
 }

@@ -171,6 +171,8 @@ pub struct ScriptPlayer<'a> {
     gave_end: Vec<bool>,
     pub delivered: usize,
     pub polls: usize,
+    /// The time for which the last poll was to wait at most.
+    pub last_wait: Duration,
     pub published: Vec<PartitionOffset>,
     /// The id that each topic has, where the cluster gives ids.
     pub topic_id: Option<TopicId>,
@@ -196,6 +198,7 @@ impl<'a> ScriptPlayer<'a> {
             gave_end: vec![false; partitions.len()],
             delivered: 0,
             polls: 0,
+            last_wait: Duration::ZERO,
             published: Vec::new(),
             topic_id: None,
         }
@@ -257,9 +260,10 @@ impl Records for GivenRecords {
 }
 
 impl Source for ScriptPlayer<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
+        self.last_wait = wait;
         if (self.run.until)(self) {
             self.control.stop();
             return;
