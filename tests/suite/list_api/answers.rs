@@ -1,4 +1,5 @@
-//! What goes around a list: its ETag, its compression, the parameters that it does not know, and the times that it took.
+//! An answer with a list has more than the list: an ETag, a compression, the names of parameters that are not known, and the times that
+//! it took.
 
 use super::*;
 
