@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use optview::codec::encode::{Encoding, encode};
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::support::{Options, Serve, Topics, covered, json, percentile, yardstick};
 
@@ -39,7 +41,7 @@ pub fn run(brokers: &str, options: &Options) {
             let id = ids[at % ids.len()].clone();
             watch(serve.address(), id, acknowledged.clone(), took.clone(), opened.clone())
         });
-        follow_at_lowest_priority(watched.collect());
+        let followers = Followers::begin(watched.collect());
         while usize::try_from(opened.load(Ordering::Relaxed)).is_ok_and(|opened| opened < watchers) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -68,20 +70,36 @@ pub fn run(brokers: &str, options: &Options) {
             let figure = fold_burst(&serve, &topics, ids, burst).await;
             println!("a burst of {burst} events of views {which} is folded in {figure}");
         }
+        followers.end();
     });
 }
 
-/// Runs those who follow on a thread of their own, until the process ends.
-fn follow_at_lowest_priority(watched: Vec<impl Future<Output = ()> + Send + 'static>) {
-    std::thread::spawn(move || {
-        // On Linux it is the priority of this thread alone.
-        rustix::process::setpriority_process(None, 19).expect("a lower priority");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            watched.into_iter().for_each(|watched| drop(tokio::spawn(watched)));
-            std::future::pending::<()>().await;
+/// Those who follow, on a thread of their own.
+struct Followers {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Followers {
+    fn begin(watched: Vec<impl Future<Output = ()> + Send + 'static>) -> Followers {
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            // On Linux it is the priority of this thread alone.
+            rustix::process::setpriority_process(None, 19).expect("a lower priority");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                watched.into_iter().for_each(|watched| drop(tokio::spawn(watched)));
+                ended.await.expect("they are told to end");
+            });
         });
-    });
+        Followers { end, thread }
+    }
+
+    /// Ends all streams, before the server does.
+    fn end(self) {
+        self.end.send(()).expect("the thread runs");
+        self.thread.join().expect("no stream has ended before");
+    }
 }
 
 /// Times the fold of so many events of these optimizations, which come while the server is suspended. Returns the figure.
