@@ -23,6 +23,7 @@ mod observer;
 pub mod producer;
 mod queries;
 mod queue;
+mod reading_order;
 mod renewal;
 pub(crate) mod settings;
 pub mod topic_settings;

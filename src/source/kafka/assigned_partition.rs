@@ -11,6 +11,7 @@ use super::client::Client;
 use super::consumer_watch::ConsumerWatch;
 use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
 use super::queue::{Queue, QueueItem};
+use super::reading_order::Turn;
 use super::wake_flag::WakeFlag;
 use crate::domain::{Gap, TopicId, TopicPartition};
 use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
@@ -24,6 +25,10 @@ pub struct AssignedPartition {
     pub time: i64,
     /// The next offset to deliver. A client that replaces another one begins there.
     pub position: i64,
+    /// The offset after the last record that the cluster is known to have, if it has told any.
+    pub known_end: Option<i64>,
+    /// True if it sent nothing while its records were waited for, and has sent nothing since.
+    pub is_late: bool,
     /// The id of the topic that the partition was assigned for, once known. Records of another one are not delivered.
     pub topic_id: Option<TopicId>,
     /// True if records were taken from the queue and not delivered. They are to be fetched again.
@@ -77,6 +82,8 @@ impl AssignedPartition {
             ready,
             time: i64::MIN,
             position,
+            known_end: None,
+            is_late: false,
             topic_id: None,
             has_refused: false,
             error: None,
@@ -85,6 +92,14 @@ impl AssignedPartition {
 
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Returns what its turn to be read depends on.
+    pub fn turn(&self) -> Turn {
+        let is_ready = self.is_ready();
+        let has_more = self.known_end.is_some_and(|end| self.position < end);
+        let is_awaited = has_more && !is_ready && !self.is_late && !self.has_refused && self.error.is_none();
+        Turn { time: self.time, is_ready, is_awaited }
     }
 
     /// Takes a batch out of the partition's queue, which is to be delivered or refused.
@@ -111,6 +126,7 @@ impl AssignedPartition {
 
     /// Delivers a batch of the partition's records.
     pub fn deliver(&mut self, batch: ReceivedBatch, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) {
+        self.is_late &= batch.items.is_empty();
         for item in batch.items {
             match item {
                 QueueItem::Messages(messages) => {

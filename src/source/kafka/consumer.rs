@@ -23,6 +23,7 @@ use super::consumer_watch::ConsumerWatch;
 use super::known_topic::KnownTopic;
 use super::observer::{FoundPartition, Observer};
 use super::queue::waiting_events;
+use super::reading_order::{LATE_AFTER, NextRead, ReadingOrder};
 use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
 use super::wake_flag::WakeFlag;
@@ -55,6 +56,8 @@ pub struct KafkaSource {
     settings: KafkaSettings,
     group_id: String,
     wake: Arc<WakeFlag>,
+    /// The order in which the partitions are read.
+    order: ReadingOrder,
     /// Events that came while nothing could be delivered.
     strays: Vec<SourceEvent>,
     watchdog: Watchdog,
@@ -82,6 +85,7 @@ impl KafkaSource {
             settings: settings.clone(),
             group_id: group_id.to_owned(),
             wake,
+            order: ReadingOrder::default(),
             strays: Vec::new(),
             watchdog: Watchdog::new(now),
             last_check: now,
@@ -138,16 +142,23 @@ impl KafkaSource {
         let name = self.name(partition.topic);
         let mut partition = AssignedPartition::split(&self.consumer, name, partition, offset, &self.wake)?;
         partition.topic_id = self.observer.observation(partition.partition).and_then(|observed| observed.topic_id);
+        partition.known_end = self.observer.watermarks(partition.partition).map(|known| known.high);
         let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         self.partitions.push(partition);
         Ok(())
     }
 
-    /// Returns the partition with the oldest records, among those that may have some.
-    fn most_behind(&self) -> Option<usize> {
-        let ready = self.partitions.iter().enumerate().filter(|(_, partition)| partition.is_ready());
-        ready.min_by_key(|(_, partition)| partition.time).map(|(at, _)| at)
+    /// Returns the partition to be read next; `None` if there is nothing to be read yet.
+    fn next_partition(&mut self) -> Option<usize> {
+        match self.order.next(Instant::now(), self.partitions.iter().map(AssignedPartition::turn)) {
+            NextRead::Partition(at) => Some(at),
+            NextRead::Nothing => None,
+            NextRead::Late(time) => {
+                self.partitions.iter_mut().for_each(|held| held.is_late |= held.turn().holds_back(time));
+                None
+            }
+        }
     }
 
     /// Checks for a deaf consumer or partition, and heals it.
@@ -156,6 +167,9 @@ impl KafkaSource {
             return;
         }
         self.last_check = now;
+        for held in &mut self.partitions {
+            held.known_end = self.observer.watermarks(held.partition).map(|known| known.high);
+        }
         for held in &self.partitions {
             if let Some(gap) = held.out_of_range(self.observer.observation(held.partition)) {
                 self.strays.push(SourceEvent::Failed { partition: held.partition, reason: gap.into() });
@@ -257,6 +271,7 @@ impl KafkaSource {
                 let mut split = AssignedPartition::split(&consumer, name, partition, held.position, &self.wake)?;
                 (split.time, split.error) = (held.time, held.error.clone());
                 split.topic_id = held.topic_id;
+                split.known_end = held.known_end;
                 Ok(split)
             })
             .collect::<Result<Vec<AssignedPartition>, String>>()?;
@@ -289,17 +304,18 @@ impl Source for KafkaSource {
             take(SourceEvent::Found { partition, watermarks });
         }
         // What has been given is to be seen at once: a partition that was found is read only once it is assigned.
-        if !is_given && self.most_behind().is_none() {
-            self.wake.wait(wait);
+        if !is_given && self.next_partition().is_none() {
+            self.wake.wait(if self.order.waits() { wait.min(LATE_AFTER) } else { wait });
         }
         let (mut given, mut bytes) = (0, 0);
         while given < RECORDS_A_POLL
             && bytes < BYTES_A_POLL
-            && let Some(at) = self.most_behind()
+            && let Some(at) = self.next_partition()
         {
             let mut partition = self.partitions.swap_remove(at);
             let batch = partition.receive();
             (given, bytes) = (given + batch.records, bytes + batch.bytes);
+            self.order.note_read(batch.records);
             // The report of another topic of the same name comes before its first record.
             self.serve_main_queue(take);
             let watch = self.consumer.context();

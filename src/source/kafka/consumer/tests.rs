@@ -209,6 +209,39 @@ fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
 }
 
 #[test]
+fn a_partition_that_is_behind_and_sends_nothing_does_not_keep_the_others_from_being_read() {
+    let mut cluster = MockKafka::start(2, 2);
+    let [present, away] = [0, 1].map(|partition| TopicPartition::new(Topic::Jobs, partition));
+    for partition in 0..2 {
+        cluster.mock.partition_leader("jobs", partition, Some(partition + 1)).unwrap();
+    }
+    let mut reading = SourceReader::start(&cluster);
+    reading.until("both are read to their ends", |reading| {
+        reading.ended.contains_key(&present) && reading.ended.contains_key(&away)
+    });
+    cluster.send(60_000);
+    let high = |reading: &SourceReader, partition| {
+        reading.source.observation(partition).map_or(0, |observed| observed.high)
+    };
+    // Nothing is read meanwhile. librdkafka fetches the first records of both.
+    let begin = Instant::now();
+    while high(&reading, present) + high(&reading, away) < 60_000 {
+        assert!(begin.elapsed() < DEADLINE, "the cluster does not say that there is more");
+        std::thread::sleep(WAIT);
+    }
+    cluster.mock.broker_down(2).unwrap();
+    reading.look_at(Instant::now() + CHECK_INTERVAL);
+    let of_present = high(&reading, present) as usize;
+    reading.until("the other one is read", |reading| {
+        reading.given.get(&present).is_some_and(|given| given.len() == of_present)
+    });
+    assert!(reading.count() < 60_000, "the one whose broker is away has more");
+    cluster.mock.broker_up(2).unwrap();
+    reading.until("all was given", |reading| reading.count() == 60_000);
+    reading.check(&cluster);
+}
+
+#[test]
 fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
