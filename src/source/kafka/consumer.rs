@@ -169,8 +169,6 @@ impl KafkaSource {
         self.last_check = now;
         for held in &mut self.partitions {
             held.known_end = self.observer.watermarks(held.partition).map(|known| known.high);
-        }
-        for held in &self.partitions {
             if let Some(gap) = held.out_of_range(self.observer.observation(held.partition)) {
                 self.strays.push(SourceEvent::Failed { partition: held.partition, reason: gap.into() });
             }
