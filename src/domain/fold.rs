@@ -56,14 +56,15 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
         }
         Body::Job { job_id, optimization_id, change } => {
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
-                apply_status(job, change, stamp(change.status().rank()), job_id)
+                let effects = apply_status(job, change, stamp(change.status().rank()), job_id);
+                (effects, Some(job.has_ended()))
             })
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
             // All events of a run mean the same to the view: the run exists.
-            apply_to_job(working, job_id, optimization_id.as_deref(), |job| Effects {
-                changed: job.apply_run(*run_index, change, metadata, *position),
-                ..Effects::default()
+            apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
+                let changed = job.apply_run(*run_index, change, metadata, *position);
+                (Effects { changed, ..Effects::default() }, None)
             })
         }
     }
@@ -101,18 +102,19 @@ fn outranked_event(topic: Topic, kind: &'static str, id: &str, event: &Stamp, wi
     Box::new(Outranking { topic, kind, id: id.into(), event: event.clone(), winner: winner.clone() })
 }
 
+/// Applies an event of a job. `change` returns its effects and, if it gives the job a status, whether the job has ended.
 fn apply_to_job(
     working: &mut WorkingSet,
     job_id: &str,
     named: Option<&str>,
-    change: impl FnOnce(&mut Job) -> Effects,
+    change: impl FnOnce(&mut Job) -> (Effects, Option<bool>),
 ) -> FoldStep {
     let Some(slot) = working.ready_job_slot(job_id) else {
         return FoldStep::Needs(RecordKey::Job(Arc::from(job_id)));
     };
     if let Some(home) = working.jobs[slot].home {
         let record = working.change_optimization(home);
-        let mut effects = change(&mut record.job);
+        let (mut effects, has_ended) = change(&mut record.job);
         if let Some(named) = named {
             effects.mismatched = *named != *record.id;
             effects.changed |= match effects.mismatched {
@@ -120,12 +122,14 @@ fn apply_to_job(
                 false => record.job.note_named_home(&record.id),
             };
         }
-        working.note_status(home);
+        if let Some(has_ended) = has_ended {
+            working.note_end(home, has_ended);
+        }
         return FoldStep::Done(effects);
     }
     let parked = working.change_job(slot).parked.get_or_insert_default();
     let job = Arc::make_mut(parked);
-    let mut effects = change(job);
+    let (mut effects, _) = change(job);
     if let Some(named) = named {
         effects.changed |= job.name(named);
     }
@@ -279,7 +283,10 @@ fn attach(working: &mut WorkingSet, job: usize, state: Job, changed: usize) -> b
     let mismatched =
         claimants.iter().any(|&claimant| state.names_other_than(&working.optimizations[claimant].record.id));
     match home {
-        Some(home) => working.change_optimization(home).job = state,
+        Some(home) => {
+            working.note_end(home, state.has_ended());
+            working.change_optimization(home).job = state;
+        }
         None => {
             for claimant in claimants {
                 if working.links_now(claimant, &id) {

@@ -270,7 +270,8 @@ impl Job {
 
     /// Reads a little of the fields that an event changes, for [`super::WorkingSet::warm`].
     pub(super) fn prefetch(&self) -> u64 {
-        self.runs.len() ^ self.history.len() as u64 ^ self.named.len() as u64
+        let last_run = self.last_run.as_ref().map_or(0, |run| run.stamp.version.sequence ^ u64::from(run.index));
+        self.runs.len() ^ last_run ^ self.history.len() as u64 ^ self.named.len() as u64
     }
 }
 

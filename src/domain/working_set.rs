@@ -150,7 +150,7 @@ impl WorkingSet {
         entry.insert(OptimizationSlot {
             record: record.clone(),
             dirty: false,
-            has_ended: false,
+            has_ended: record.job.has_ended(),
             touched_epoch: self.epoch,
             committed_in: 0,
             committed_ended: false,
@@ -285,10 +285,15 @@ impl WorkingSet {
             .map(|id| self.job_ids.hash(id))
             .collect();
         let slots: Vec<usize> = hashes.iter().filter_map(|&hash| self.job_ids.likely(hash)).collect();
-        let homes: Vec<usize> = slots.iter().filter_map(|&slot| self.jobs[slot].home).collect();
-        let records: Vec<&Optimization> = homes.iter().map(|&home| &*self.optimizations[home].record).collect();
+        let ready = slots.iter().map(|&slot| &self.jobs[slot]).filter(|job| job.ready);
+        let homes: Vec<usize> = ready.filter_map(|job| job.home).collect();
+        let records: Vec<&Arc<Optimization>> =
+            homes.iter().map(|&home| &self.optimizations[home].record).collect();
         black_box(slots.iter().fold(0, |sum, &slot| sum ^ self.jobs[slot].id.as_bytes()[0]));
+        // A change of a record looks first whether it is shared.
+        black_box(records.iter().fold(0, |sum, record| sum ^ Arc::strong_count(record)));
         black_box(records.iter().fold(0, |sum, record| sum ^ record.job.prefetch()));
+        black_box(records.iter().fold(0, |sum, record| sum ^ record.id.as_bytes()[0]));
     }
 
     /// Returns the record for changing, and marks it dirty.
@@ -308,9 +313,8 @@ impl WorkingSet {
     }
 
     /// Notes whether the optimization's job has ended.
-    pub(super) fn note_status(&mut self, slot: usize) {
-        let held = &mut self.optimizations[slot];
-        held.has_ended = held.record.job.has_ended();
+    pub(super) fn note_end(&mut self, slot: usize, has_ended: bool) {
+        self.optimizations[slot].has_ended = has_ended;
     }
 
     /// Notes that an optimization that must be written no longer holds the job's state.

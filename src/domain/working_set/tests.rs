@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::PartitionOffset;
-use crate::domain::event::{Envelope, JobChange, Metadata, OptimizationChange};
+use crate::domain::event::{Envelope, JobChange, Metadata, OptimizationChange, RunChange};
 use crate::domain::fold::{FoldStep, apply};
 
 fn fold(working: &mut WorkingSet, offset: i64, body: Body<'static>) {
@@ -48,6 +48,35 @@ fn optimizations_whose_job_has_ended_are_taken_before_others() {
     assert_eq!(ids(&working.take_rested(Some(1), Some(2))), ["under-way"]);
     assert_eq!(working.changed(), 1);
     working.check();
+}
+
+#[test]
+fn a_job_has_ended_in_whatever_order_its_status_its_link_and_its_runs_come() {
+    let job = |change| Body::Job { job_id: "job".into(), optimization_id: None, change };
+    let link = || {
+        let change = OptimizationChange::JobLinked { job_id: "job".into() };
+        Body::Optimization { optimization_id: "linked".into(), change }
+    };
+    let run =
+        || Body::Run { job_id: "job".into(), run_index: 0, optimization_id: None, change: RunChange::Started };
+    let ended = || job(JobChange::Canceled);
+    for bodies in [[ended(), link(), run()], [link(), ended(), run()], [run(), ended(), link()]] {
+        let mut working = WorkingSet::default();
+        (0..).zip(bodies).for_each(|(offset, body)| fold(&mut working, offset, body));
+        assert_eq!(working.take_rested(Some(0), None).optimizations.len(), 1);
+        // What is loaded again has ended, too.
+        let stored = Optimization::clone(&working.optimizations[0].record);
+        let mut working = WorkingSet::default();
+        working.load_optimization(&"linked".into(), Some(stored));
+        working.load_job(&"job".into(), None);
+        fold(
+            &mut working,
+            9,
+            Body::Run { job_id: "job".into(), run_index: 1, optimization_id: None, change: RunChange::Started },
+        );
+        assert_eq!(working.take_rested(Some(0), None).optimizations.len(), 1);
+        working.check();
+    }
 }
 
 #[test]
