@@ -36,6 +36,7 @@ mod store_file;
 mod stream_quality;
 mod troubles;
 mod write_back;
+mod write_delay;
 
 use std::time::Duration;
 

@@ -78,6 +78,7 @@ impl Projector<'_> {
     pub(super) fn note_position(&mut self) {
         if let Some(positions) = self.partitions.take_positions() {
             self.write_back.note_position(positions);
+            self.write_back.note_to_come(self.partitions.records_to_come());
         }
     }
 

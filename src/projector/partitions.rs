@@ -258,6 +258,12 @@ impl Partitions {
         std::mem::take(&mut self.newly_failed)
     }
 
+    /// Number of records that are to be read until every partition has caught up. Offsets without records count, too.
+    pub fn records_to_come(&self) -> u64 {
+        let behind = self.held.iter().filter(|held| !held.caught_up && held.stopped.is_none());
+        behind.map(|held| (held.start_high - held.next_offset).max(0).unsigned_abs()).sum()
+    }
+
     /// Returns true if every partition has caught up. Those that have stopped do not count: the others are to be as fresh as while
     /// all is well.
     pub fn are_caught_up(&self) -> bool {

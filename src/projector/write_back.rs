@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::decoder::Batch;
 use super::partitions::ViewPositions;
+use super::write_delay::{RECORDS_AN_EPOCH, WriteDelay};
 use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, TopicPartition, WorkingSet};
 use crate::store::{PublishedUpTo, StoreError, Writer};
 
@@ -14,13 +15,8 @@ use crate::store::{PublishedUpTo, StoreError, Writer};
 pub const GATHER: Duration = Duration::from_millis(5);
 /// The same while records wait for the fold: what is written then is as a rule not the newest, and writing takes the fold's time.
 const GATHER_IN_BACKLOG: Duration = Duration::from_millis(50);
-/// Number of records in an epoch. What was not touched for some epochs is unlikely to be touched soon. A catch-up ends with the
-/// optimizations of the last epochs unwritten, so an epoch is as short as an event's lag behind those of the other partitions allows.
-const RECORDS_AN_EPOCH: u64 = 12_500;
 /// Number of records after which the memory is looked at, which reads every job in it.
 const RECORDS_A_LOOK: u64 = 50_000;
-/// Number of writes after which the delay is judged.
-const WRITES_A_JUDGEMENT: usize = 2_000;
 /// About what a record takes in memory, measured over synthetic histories.
 const BYTES_A_RECORD: u64 = 2_500;
 /// The most dead letters that stay unwritten, and the most bytes of them.
@@ -45,6 +41,8 @@ pub struct WriteBack {
     records_in_epoch: u64,
     /// Number of records that were read since the memory was looked at.
     records_since_look: u64,
+    /// Number of records that the catch-up still has to read, as far as they are known.
+    records_to_come: u64,
     /// The number of the last commit that was handed over.
     commits: u64,
     last_commit: Instant,
@@ -52,38 +50,6 @@ pub struct WriteBack {
     position: Option<Arc<ReadPosition>>,
     /// True while views may be on the disk that a process before made of records beyond the checkpoint.
     is_recovering: bool,
-}
-
-/// The number of epochs for which a changed record stays unwritten while catching up. What is written too early is written again, and what is
-/// written too late is all written at the end, when nothing else is left to do. How long an optimization lives, counted in
-/// records, depends on the history, so the delay is adjusted to it.
-struct WriteDelay {
-    epochs: u32,
-    written: usize,
-    written_again: usize,
-}
-
-impl WriteDelay {
-    fn new(epochs: u32) -> WriteDelay {
-        WriteDelay { epochs, written: 0, written_again: 0 }
-    }
-
-    /// Takes in the number of records that were written since the last call, and of those that had been written before.
-    fn adjust(&mut self, written: usize, written_again: usize) {
-        self.written += written;
-        self.written_again += written_again;
-        if self.written < WRITES_A_JUDGEMENT {
-            return;
-        }
-        let quarters = match 100 * self.written_again / self.written {
-            0..2 => 3,
-            2..10 => 4,
-            10..40 => 8,
-            _ => 16,
-        };
-        self.epochs = (self.epochs * quarters / 4).clamp(1, 4096);
-        (self.written, self.written_again) = (0, 0);
-    }
 }
 
 /// The bytes of long texts.
@@ -113,6 +79,7 @@ impl WriteBack {
             epoch: 0,
             records_in_epoch: 0,
             records_since_look: 0,
+            records_to_come: 0,
             commits: 0,
             last_commit: now,
             position: None,
@@ -219,6 +186,11 @@ impl WriteBack {
         }
     }
 
+    /// Takes note of how many records the catch-up still has to read.
+    pub fn note_to_come(&mut self, records: u64) {
+        self.records_to_come = records;
+    }
+
     /// Writes what is due. While live, that is everything that has changed, every [`GATHER`], or more rarely while records wait; while
     /// catching up, what has not been touched for a while, and what memory cannot hold.
     pub fn write_due(&mut self, now: Instant, is_live: bool, has_backlog: bool) -> Result<(), StoreError> {
@@ -271,7 +243,7 @@ impl WriteBack {
         self.epoch = self.working.next_epoch();
         let changed_again = self.working.take_changed_again();
         if !is_live {
-            let before = |delay: &WriteDelay| Some(self.epoch.saturating_sub(delay.epochs));
+            let before = |delay: &WriteDelay| Some(delay.before(self.epoch, self.records_to_come));
             let commit = self.working.take_rested(before(&self.delay), before(&self.delay_ended));
             let ended = commit.optimizations.iter().filter(|written| written.job.has_ended()).count();
             self.delay_ended.adjust(ended, changed_again.ended);
