@@ -1,7 +1,7 @@
 //! The wait for a position: an answer that shows no less than what the records do that the client names. It comes before any resource
 //! of the read address, which then answers as ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::optimizations::identity;
 use super::view_read::may_come;
 use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
-use crate::domain::{NamedPartition, RecordPlace, Topic, TopicPartition};
+use crate::domain::{NamedPartition, ReadPosition, RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
 use crate::status::Status;
 use crate::store::{Reader, SignalSetWatch};
@@ -179,12 +179,25 @@ pub fn mark(mut response: Response, outcome: Option<RecordOutcome>) -> Response 
 
 /// Refuses topics that the views are not made from: nothing of them would ever come.
 fn check_topics(reader: &CurrentReader, query: &PositionQuery) -> Result<(), HttpError> {
-    let Some(names) = reader.topics()? else { return Ok(()) };
+    let names = match reader.topics()? {
+        Some(names) => names.to_vec(),
+        None => match covered_topics(&reader.visible_position()) {
+            Some(names) => names,
+            None => return Ok(()),
+        },
+    };
     let unknown = query.after.iter().find(|place| !names.contains(&place.partition.topic));
     unknown.map_or(Ok(()), |place| {
         let msg = format!("the views are made from {}, not from {}", names.join(", "), place.partition.topic);
         Err(HttpError::Invalid(vec![Mistake { loc: ["query", "after"], msg, kind: "value_error" }]))
     })
+}
+
+/// Returns the topics that views are made from which come from a topic of views, by the position that its marks cover. It names every
+/// partition that the publisher has found, read or not; `None` if it does not name as many topics as there are, so that others may come.
+fn covered_topics(position: &ReadPosition) -> Option<Vec<String>> {
+    let names: BTreeSet<&str> = position.next_offsets().keys().map(|partition| &*partition.topic).collect();
+    (names.len() >= Topic::ALL.len()).then(|| names.into_iter().map(str::to_owned).collect())
 }
 
 /// Returns what has become of records that have been read.
@@ -237,7 +250,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::ReadPosition;
 
     fn place() -> impl Strategy<Value = RecordPlace> {
         ("[a-c]", 0..2_i32, 0..9_i64).prop_map(|(topic, partition, offset)| RecordPlace {

@@ -60,6 +60,10 @@ pub struct Follower<F> {
     commits: u64,
     /// Number of notes handed to the writer.
     notes: u64,
+    /// The next offsets in the last of these notes.
+    handed_over: BTreeMap<i32, i64>,
+    /// The next offsets in the last note that is known to be on the disk.
+    on_disk: BTreeMap<i32, i64>,
 }
 
 impl<F: ViewsFeed> Follower<F> {
@@ -96,6 +100,8 @@ impl<F: ViewsFeed> Follower<F> {
             bounds: BTreeMap::new(),
             bound: ReadPosition::of_text(&note.bound).unwrap_or_default(),
             position: ReadPosition::default(),
+            handed_over: note.next.clone(),
+            on_disk: note.next.clone(),
             note,
             known_drop,
             has_caught_up: false,
@@ -164,6 +170,7 @@ impl<F: ViewsFeed> Follower<F> {
         }
         self.note.topic_id = found.id.or(self.note.topic_id);
         self.note.partitions = found.partitions();
+        self.note.cluster_id = found.cluster_id.or(self.note.cluster_id.take());
         self.retention = found.delete_retention;
         let before = std::mem::replace(&mut self.bounds, found.bounds);
         match &mut self.reading {
@@ -175,6 +182,7 @@ impl<F: ViewsFeed> Follower<F> {
                         "nothing comes of the topic of views though it has more: it is read by a new client"
                     );
                     reading.again_at = Some(now.instant);
+                    self.health.count_renewal(now);
                 }
             }
         }
@@ -326,6 +334,7 @@ impl<F: ViewsFeed> Follower<F> {
     pub fn write_note(&mut self, now: ReplicaMoment) -> Result<(), StoreError> {
         self.writer.note_replica(self.note.encode())?;
         (self.is_ahead_of_note, self.noted) = (false, now.instant);
+        self.handed_over.clone_from(&self.note.next);
         self.notes += 1;
         Ok(())
     }
@@ -357,6 +366,9 @@ impl<F: ViewsFeed> Follower<F> {
         if self.is_visible().unwrap_or(false) {
             self.shown_as_of = self.note.marks.as_of_millis(self.note.partitions);
         }
+        if self.is_noted().unwrap_or(false) {
+            self.on_disk.clone_from(&self.handed_over);
+        }
         let (ended, confirmed) = self
             .reading
             .as_ref()
@@ -372,6 +384,7 @@ impl<F: ViewsFeed> Follower<F> {
                 bounds: &self.bounds,
                 ended: &ended,
                 confirmed: &confirmed,
+                on_disk: &self.on_disk,
                 views: self.writer.views(),
                 has_begun,
                 has_caught_up: self.has_caught_up,
