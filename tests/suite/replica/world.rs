@@ -1,6 +1,5 @@
 //! An instance that publishes its views, and a replica of them: both answer requests, and the test turns what each of them does.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
