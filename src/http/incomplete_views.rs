@@ -7,10 +7,10 @@ use super::errors::HttpError;
 use super::freshness::Freshness;
 use crate::status::{AnswerState, State, Status};
 
-/// What whoever gets no answer can know of an instance whose views may lack something.
+/// The outlook for a client that gets no answer, since the views of the instance may lack something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {
-    /// What the instance does: a verb and the rest of its sentence.
+    /// The conduct of the instance, as a verb and the rest of its sentence.
     pub reason: &'static str,
     pub advice: &'static str,
     /// True if the instance may answer before long without anybody's doing.

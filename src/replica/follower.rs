@@ -10,6 +10,7 @@ use super::inquiry::Inquiry;
 use super::intake::{Intake, VersionDrop};
 use super::moment::ReplicaMoment;
 use super::note::ReplicaNote;
+use super::noted_offsets::NotedOffsets;
 use super::pending_marks::PendingMarks;
 use super::read_progress::ReadProgress;
 use super::report::{Health, ReportedReplica};
@@ -58,12 +59,7 @@ pub struct Follower<F> {
     pub(super) noted: Instant,
     reported: Option<Instant>,
     commits: u64,
-    /// Number of notes handed to the writer.
-    notes: u64,
-    /// The next offsets in the last of these notes.
-    handed_over: BTreeMap<i32, i64>,
-    /// The next offsets in the last note that is known to be on the disk.
-    on_disk: BTreeMap<i32, i64>,
+    noted_offsets: NotedOffsets,
 }
 
 impl<F: ViewsFeed> Follower<F> {
@@ -100,8 +96,7 @@ impl<F: ViewsFeed> Follower<F> {
             bounds: BTreeMap::new(),
             bound: ReadPosition::of_text(&note.bound).unwrap_or_default(),
             position: ReadPosition::default(),
-            handed_over: note.next.clone(),
-            on_disk: note.next.clone(),
+            noted_offsets: NotedOffsets::new(&note.next),
             note,
             known_drop,
             has_caught_up: false,
@@ -111,7 +106,6 @@ impl<F: ViewsFeed> Follower<F> {
             noted: now.instant,
             reported: None,
             commits: 0,
-            notes: 0,
         };
         follower.show_position()?;
         follower.report(now);
@@ -178,9 +172,6 @@ impl<F: ViewsFeed> Follower<F> {
             Some(reading) => {
                 reading.take_bounds(&before, &self.bounds, self.inquiry.asked(now), &self.note.next);
                 if reading.is_deaf(&self.note.next, &self.bounds, now) {
-                    tracing::warn!(
-                        "nothing comes of the topic of views though it has more: it is read by a new client"
-                    );
                     reading.again_at = Some(now.instant);
                     self.health.count_renewal(now);
                 }
@@ -334,8 +325,7 @@ impl<F: ViewsFeed> Follower<F> {
     pub fn write_note(&mut self, now: ReplicaMoment) -> Result<(), StoreError> {
         self.writer.note_replica(self.note.encode())?;
         (self.is_ahead_of_note, self.noted) = (false, now.instant);
-        self.handed_over.clone_from(&self.note.next);
-        self.notes += 1;
+        self.noted_offsets.hand_over(&self.note.next);
         Ok(())
     }
 
@@ -345,7 +335,7 @@ impl<F: ViewsFeed> Follower<F> {
     /// The writer has failed.
     pub fn is_noted(&self) -> Result<bool, StoreError> {
         self.writer.check()?;
-        Ok(self.writer.checkpoints_written() >= self.notes)
+        Ok(self.noted_offsets.are_on_disk(self.writer.checkpoints_written()))
     }
 
     /// Returns true once readers see everything that was read.
@@ -366,9 +356,6 @@ impl<F: ViewsFeed> Follower<F> {
         if self.is_visible().unwrap_or(false) {
             self.shown_as_of = self.note.marks.as_of_millis(self.note.partitions);
         }
-        if self.is_noted().unwrap_or(false) {
-            self.on_disk.clone_from(&self.handed_over);
-        }
         let (ended, confirmed) = self
             .reading
             .as_ref()
@@ -384,7 +371,7 @@ impl<F: ViewsFeed> Follower<F> {
                 bounds: &self.bounds,
                 ended: &ended,
                 confirmed: &confirmed,
-                on_disk: &self.on_disk,
+                on_disk: self.noted_offsets.on_disk(self.writer.checkpoints_written()),
                 views: self.writer.views(),
                 has_begun,
                 has_caught_up: self.has_caught_up,

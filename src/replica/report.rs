@@ -103,6 +103,7 @@ impl Health {
 
     /// Takes note that the reading client is replaced because it hears nothing any more.
     pub fn count_renewal(&mut self, now: ReplicaMoment) {
+        tracing::warn!("nothing comes of the topic of views though it has more: it is read by a new client");
         (self.renewals, self.last_renewal_at) = (self.renewals + 1, Some(text_of_millis(now.millis)));
     }
 

@@ -292,7 +292,7 @@ async fn an_instance_that_was_never_complete_says_how_far_it_is() {
     }
 }
 
-/// Only its operators end that, and until then nothing that is waited for comes.
+/// An instance that is frozen is so until its operators end that, and nothing that is waited for comes until then.
 #[tokio::test(start_paused = true)]
 async fn nobody_is_told_to_ask_an_instance_again_that_reads_nothing() {
     let instance = Instance::new(SOON);

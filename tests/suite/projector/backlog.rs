@@ -15,7 +15,7 @@ use super::script::{Partition, Run, ScriptPlayer, partitions, settings};
 use super::stepped_projector::{Clock, SteppedProjector};
 use crate::fixtures;
 
-/// As many records in a poll show that others wait.
+/// Number of records in a poll that shows that others wait.
 const FULL_POLL: usize = 1_024;
 /// A step of the clock that is longer than changes are gathered while the fold keeps up, and much shorter than in a backlog.
 const STEP: Duration = Duration::from_millis(10);
