@@ -27,6 +27,7 @@ mod front;
 mod health;
 mod hex;
 mod ignored_parameters;
+mod incomplete_views;
 mod json_response;
 mod list_body;
 mod list_events;

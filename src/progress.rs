@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A receiver of progress. It returns `Break` if nobody wants the result any more.
 pub type ProgressSink<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
@@ -22,6 +23,9 @@ pub struct Progress {
     /// The thing that the work waits for at the moment, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// The result of the work if it ended here, where that is worth something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub so_far: Option<Value>,
 }
 
 impl Progress {
@@ -35,6 +39,7 @@ impl Progress {
             records_per_second: None,
             eta_seconds: None,
             waiting_for: None,
+            so_far: None,
         }
     }
 

@@ -126,8 +126,15 @@ fn line(progress: &Progress) -> String {
 }
 
 fn how_far(progress: &Progress) -> String {
-    let Progress { phase, records_done, records_total, records_per_second, eta_seconds, waiting_for: _ } =
-        progress;
+    let Progress {
+        phase,
+        records_done,
+        records_total,
+        records_per_second,
+        eta_seconds,
+        waiting_for: _,
+        so_far: _,
+    } = progress;
     let mut line = format!("{phase}: {}", HumanCount(*records_done));
     if let Some(total) = records_total {
         line += &format!(" of {}", HumanCount(*total));

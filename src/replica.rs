@@ -12,6 +12,7 @@ mod keeper;
 mod marks;
 mod moment;
 mod note;
+mod noted_offsets;
 mod pending_marks;
 mod read_progress;
 mod report;

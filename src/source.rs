@@ -95,8 +95,9 @@ pub fn other_cluster(built_from: &str, found: &str) -> String {
 /// A source delivers the records of each partition in order. It reads the partitions in step, by the timestamps of
 /// those records that have been fetched.
 pub trait Source {
-    /// Passes at most one batch of events to `take`. If there are none, waits for up to `wait`.
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent));
+    /// Passes at most one batch of events to `take`. If there are none, waits for up to `wait`. Returns true if it has given as much as one
+    /// poll may give, so that more may be there.
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool;
 
     /// Reads no records for the time `wait`, but goes on receiving watermarks and errors.
     fn rest(&mut self, wait: Duration) {

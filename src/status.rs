@@ -185,6 +185,11 @@ impl Status {
         report.answer_state.set_was_live();
     }
 
+    /// Returns true if the views are shown as they were left because an operator requested that, so that only an operator ends it.
+    pub fn is_frozen_on_request(&self) -> bool {
+        self.lock().frozen_at.as_ref().is_some_and(|at| at.asked_at.is_some())
+    }
+
     /// Sets the error that stands; `None` if there is none any more.
     pub fn set_error(&self, error: Option<String>) {
         let mut report = self.lock();

@@ -13,10 +13,11 @@ use super::api::open_reader;
 use super::dead_letter_pages::page_request;
 use super::endpoint::{Endpoint, HandlerResult};
 use super::errors::{self, HttpError};
+use super::freshness::Freshness;
 use super::health::{Audience, Readiness};
 use super::json_response::{json, to_json};
 use super::metrics::{RecordedErrors, record_files, record_report};
-use super::{freshness, health, optimizations};
+use super::{health, incomplete_views, optimizations};
 use crate::dead_letters::page;
 use crate::explain::explain;
 use crate::live_views::ReaderSource;
@@ -90,20 +91,21 @@ fn why(admin: &Admin, request: &Request) -> HandlerResult {
     let id = path.and_then(optimizations::id_of).ok_or(NO_SUCH)?;
     let reader = open_reader(&admin.reader)?;
     reader.check_events()?;
-    let answer_state = reader.answer_state(&admin.status);
+    let freshness = Freshness::of(&reader, &admin.status);
     let response = match explain(&reader, &id, &admin.topics)? {
         Some(explanation) => to_json(StatusCode::OK, &explanation),
-        None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
+        None => errors::response(&incomplete_views::not_found(freshness.answer_state, reader.status(), NO_SUCH)),
     };
-    Ok(freshness::mark(response, answer_state))
+    Ok(freshness.mark(response))
 }
 
 fn dead_letters(admin: &Admin, request: &Request) -> HandlerResult {
     let asked = page_request(request, &admin.topics)?;
     let reader = open_reader(&admin.reader)?;
     reader.check_events()?;
+    let freshness = Freshness::of(&reader, &admin.status);
     let page = page(&reader, &admin.topics, &asked, admin.shown().report().dead_letters)?;
-    Ok(freshness::mark(to_json(StatusCode::OK, &page), reader.answer_state(&admin.status)))
+    Ok(freshness.mark(to_json(StatusCode::OK, &page)))
 }
 
 fn report(admin: &Admin, _: &Request) -> HandlerResult {

@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::freshness::Freshness;
 use super::json_response::{self, NO_DETAIL};
 use crate::store::StoreError;
 
@@ -45,6 +46,8 @@ pub enum HttpError {
     Unavailable {
         message: String,
         detail: Value,
+        /// True if the client should ask again before long, which the header `retry-after` says.
+        is_worth_retrying: bool,
     },
     /// The error for a wait whose time is over before what it waits for has come.
     TooLate {
@@ -57,6 +60,11 @@ pub enum HttpError {
     NotApplied {
         message: String,
         detail: Value,
+    },
+    /// An error that follows from what has been read. Its answer has the headers that views have.
+    OfViews {
+        freshness: Freshness,
+        error: Box<HttpError>,
     },
     Store(StoreError),
     /// A panic, or a case that should not happen, with its cause for the log.
@@ -75,7 +83,12 @@ pub struct Mistake {
 
 impl HttpError {
     pub fn unavailable(message: &str) -> HttpError {
-        HttpError::Unavailable { message: message.to_owned(), detail: Value::Null }
+        HttpError::Unavailable { message: message.to_owned(), detail: Value::Null, is_worth_retrying: true }
+    }
+
+    /// Returns the same error, which follows from what has been read.
+    pub fn of_views(self, freshness: Freshness) -> HttpError {
+        HttpError::OfViews { freshness, error: Box::new(self) }
     }
 }
 
@@ -86,6 +99,7 @@ impl HttpError {
             HttpError::Unavailable { message, .. }
             | HttpError::TooLate { message, .. }
             | HttpError::NotApplied { message, .. } => message.clone(),
+            HttpError::OfViews { error, .. } => error.cause(),
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
             HttpError::NotFound(message) | HttpError::Unauthorized(message) | HttpError::NotOffered(message) => {
@@ -103,8 +117,14 @@ impl HttpError {
 impl From<StoreError> for HttpError {
     fn from(error: StoreError) -> HttpError {
         match error {
-            // The store is sound; this version cannot decode the registers of another format.
-            StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
+            // The store is sound; this version cannot decode the registers of another format. To build its own takes it a while.
+            StoreError::OtherFormat { .. } => HttpError::Unavailable {
+                message: "another version has made the views of this instance, whose records this one cannot decode: ask an instance of \
+                          that version, or this one once it has built its own"
+                    .to_owned(),
+                detail: Value::Null,
+                is_worth_retrying: false,
+            },
             StoreError::MadeOfViews { .. } => HttpError::NotOffered(
                 "this instance is made of a topic of views, which has nothing of the events: ask an instance that reads them",
             ),
@@ -152,7 +172,10 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::Timeout(message) => {
             json_response::error(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, NO_DETAIL)
         }
-        HttpError::Unavailable { message, detail } => unavailable(message, detail),
+        HttpError::Unavailable { message, detail, is_worth_retrying: true } => unavailable(message, detail),
+        HttpError::Unavailable { message, detail, is_worth_retrying: false } => {
+            json_response::error(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message, detail)
+        }
         HttpError::TooLate { message, detail } => {
             json_response::error(StatusCode::GATEWAY_TIMEOUT, "NOT_READ_IN_TIME", message, detail)
         }
@@ -163,6 +186,7 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::NotApplied { message, detail } => {
             json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail)
         }
+        HttpError::OfViews { freshness, error } => freshness.mark(response(error)),
         HttpError::Store(_) => {
             unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
         }

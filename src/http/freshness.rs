@@ -1,21 +1,20 @@
 //! The freshness of answers: the header `x-optview-state` with the instance's state, `x-optview-lag-seconds` with the greatest age of
-//! what has not been read, `x-optview-position` with what has, and the answers that an instance refuses because it may not have read
-//! everything yet. Only an instance that is live answers that an id does not exist, and only one
-//! that was live once gives lists.
+//! what has not been read, and `x-optview-position` with what has. Every answer that follows from what has been read has the position,
+//! errors too.
 //!
-//! The header is there in the state `live`, too: a cache that gets a 304 replaces the headers that it holds, and would keep
+//! The header with the state is there in the state `live`, too: a cache that gets a 304 replaces the headers that it holds, and would keep
 //! an old mark for ever if the new answer had none.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use axum::http::header::Entry;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use serde_json::json;
 
-use super::errors::HttpError;
 use crate::domain::ReadPosition;
-use crate::status::{AnswerState, State};
+use crate::live_views::CurrentReader;
+use crate::status::{AnswerState, State, Status};
 
 static STATE: HeaderName = HeaderName::from_static("x-optview-state");
 static LAG: HeaderName = HeaderName::from_static("x-optview-lag-seconds");
@@ -34,6 +33,26 @@ impl FreshnessMark {
     pub fn of(answer_state: AnswerState) -> FreshnessMark {
         let lag_tenths = answer_state.lag_micros.map(|micros| micros.div_ceil(100_000));
         FreshnessMark { state: answer_state.state, lag_tenths }
+    }
+}
+
+/// The freshness of one answer: the state and the position of the generation that it is read from.
+#[derive(Clone, Debug)]
+pub struct Freshness {
+    pub answer_state: AnswerState,
+    pub position: Arc<ReadPosition>,
+}
+
+impl Freshness {
+    /// Returns the freshness of what this reader shows from now on. `whole` is the instance's status.
+    pub fn of(reader: &CurrentReader, whole: &Status) -> Freshness {
+        let answer_state = reader.answer_state(whole);
+        Freshness { answer_state, position: Arc::clone(&reader.visible_position()) }
+    }
+
+    /// Adds all headers of the freshness.
+    pub fn mark(&self, response: Response) -> Response {
+        mark(mark_position(response, &self.position), self.answer_state)
     }
 }
 
@@ -74,36 +93,6 @@ fn lag_seconds(tenths: Option<u64>) -> HeaderValue {
     }
 }
 
-/// Returns the error for an id that was not found: `no_such` if the instance is live, else a 503, since it may not have read
-/// the id yet. The error does not depend on whether the id is unknown, deleted, or another organization's.
-pub fn not_found(answer_state: AnswerState, no_such: HttpError) -> HttpError {
-    if answer_state.is_current() {
-        return no_such;
-    }
-    let state = answer_state.state.as_str();
-    HttpError::Unavailable {
-        message: format!(
-            "nothing with this id is found, but this instance is {state} and may not have read it yet: ask again shortly"
-        ),
-        detail: json!({ "state": state }),
-    }
-}
-
-/// Refuses a list from a generation that was never complete, since readers would take it for a list of everything.
-pub fn check_list(answer_state: AnswerState) -> Result<(), HttpError> {
-    if answer_state.was_live {
-        return Ok(());
-    }
-    let state = answer_state.state.as_str();
-    Err(HttpError::Unavailable {
-        message: format!(
-            "this instance is {state} and has not yet read what the topics hold for the first time, so its lists would be \
-             incomplete: ask again shortly"
-        ),
-        detail: json!({ "state": state }),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -112,31 +101,6 @@ mod tests {
 
     fn of(state: State, was_live: bool) -> AnswerState {
         AnswerState { state, was_live, lag_micros: Some(1) }
-    }
-
-    const NO_SUCH: HttpError = HttpError::NotFound("no such");
-
-    #[test]
-    fn only_a_live_instance_denies_an_id() {
-        for state in State::ALL {
-            for was_live in [false, true] {
-                let error = not_found(of(state, was_live), NO_SUCH);
-                let is_said = matches!(error, HttpError::NotFound("no such"));
-                assert_eq!(is_said, state == State::Live, "{state:?}: {error:?}");
-                if let HttpError::Unavailable { message, detail } = error {
-                    assert!(message.contains(state.as_str()), "{message}");
-                    assert_eq!(detail, json!({ "state": state.as_str() }));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn lists_are_given_by_who_was_live_once() {
-        for state in State::ALL {
-            assert!(check_list(of(state, true)).is_ok());
-            assert!(check_list(of(state, false)).is_err());
-        }
     }
 
     #[test]

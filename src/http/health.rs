@@ -111,7 +111,7 @@ impl Readiness {
             }
             Some(message) => {
                 let detail = serde_json::to_value(body(report, "not ready", audience)).unwrap_or_default();
-                Err(HttpError::Unavailable { message, detail })
+                Err(HttpError::Unavailable { message, detail, is_worth_retrying: true })
             }
         }
     }
@@ -272,7 +272,8 @@ mod tests {
         let missing = MissingHistory { topic: "jobs".to_owned(), partition: 2, from: 0, to: 17, since };
         for state in [State::Live, State::Stale, State::CatchingUp] {
             let incomplete = Report { missing_history: vec![missing.clone()], ..report(state, None) };
-            let Err(HttpError::Unavailable { message, detail }) = USUAL.judge(&incomplete, true, true, OPERATORS)
+            let Err(HttpError::Unavailable { message, detail, .. }) =
+                USUAL.judge(&incomplete, true, true, OPERATORS)
             else {
                 panic!("it is not ready");
             };

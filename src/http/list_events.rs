@@ -21,12 +21,13 @@ use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
+use super::freshness::Freshness;
 use super::ignored_parameters::KnownParameters;
 use super::list_query::{self, LIST_PARAMETERS, ListParameters};
 use super::optimizations::identity;
 use super::query_string::pairs;
 use super::users::NO_ORGANIZATION;
-use super::{freshness, wait_query};
+use super::{incomplete_views, wait_query};
 use crate::live_views::CurrentReader;
 use crate::store::{ListScope, LogCursor, LogPlace, LogRead, Reader, ScopeChange, ViewChange};
 
@@ -58,15 +59,16 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
     };
     let parameters = ListParameters::of(request.uri())?;
     let wants_initial = wants_initial(request.uri())?;
-    let answer_state = {
+    {
         let current = api.reader()?;
-        current.answer_state(&api.status)
-    };
-    freshness::check_list(answer_state)?;
+        incomplete_views::check_list(&Freshness::of(&current, &api.status), current.status())?;
+    }
     let follower = Follower::begin(api, request, identity(&caller, PeerAddress::of(request)), organization_id)?;
     let resumed = event_stream::last_event_id(request.headers()).map(place_of_event_id);
     // It follows from before the list is read, so that no change is missed.
     let cursor = api.reader.changes().follow(resumed);
+    // It shows every change beyond this position, which is not read before it follows.
+    let freshness = Freshness::of(&api.reader()?, &api.status);
     let mut stream = ListStream {
         follower,
         parameters,
@@ -82,7 +84,7 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         if resumed.is_none() && wants_initial {
             stream.begin_initial().await?;
         }
-        Ok(freshness::mark(event_stream::response(stream), answer_state))
+        Ok(freshness.mark(event_stream::response(stream)))
     }))
 }
 

@@ -16,12 +16,13 @@ use super::api::Api;
 use super::caller_shares::PeerAddress;
 use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::HttpError;
+use super::freshness::Freshness;
 use super::json_response::{json, to_json};
 use super::list_body::{self, ListRequest, ListResponse};
 use super::list_query::{ListParameters, Start};
 use super::optimizations::identity;
 use super::status_query::StatusQuery;
-use super::{freshness, ignored_parameters, list_links};
+use super::{ignored_parameters, incomplete_views, list_links};
 use crate::domain::Status;
 use crate::store::{Reader, StatusCount};
 
@@ -51,9 +52,8 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
         }
     };
     let current = api.reader()?;
-    let answer_state = current.answer_state(&api.status);
-    freshness::check_list(answer_state)?;
-    let position = current.visible_position();
+    let freshness = Freshness::of(&current, &api.status);
+    incomplete_views::check_list(&freshness, current.status())?;
     let reader = Reader::clone(&current);
     let list_request = ListRequest {
         headers: request.headers().clone(),
@@ -68,7 +68,7 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
         if let Some(links) = list_links::header(&uri, &parameters, total, next.as_ref()) {
             response.headers_mut().insert(LINK, links);
         }
-        Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
+        Ok(freshness.mark(response))
     }))
 }
 
@@ -81,9 +81,8 @@ pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError>
         Scope::Nothing => (None, true),
     };
     let current = api.reader()?;
-    let answer_state = current.answer_state(&api.status);
-    freshness::check_list(answer_state)?;
-    let position = current.visible_position();
+    let freshness = Freshness::of(&current, &api.status);
+    incomplete_views::check_list(&freshness, current.status())?;
     let reader = Reader::clone(&current);
     let caller = identity(&caller, PeerAddress::of(&request));
     let lists = api.lists.clone();
@@ -100,7 +99,7 @@ pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError>
         let choose = move || Ok(reader.statuses(&ids, organization_id.as_deref(), limit));
         let ListResponse { mut response, .. } = list_body::response(choose, list_request, lists).await?;
         ignored_parameters::name_in(response.headers_mut(), &ignored);
-        Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
+        Ok(freshness.mark(response))
     }))
 }
 
@@ -132,11 +131,10 @@ pub fn summary(api: &Api, request: &Request) -> HandlerResult {
         Scope::Nothing => return Ok(summary_response(&project_id, Vec::new())),
     };
     let current = api.reader()?;
-    let answer_state = current.answer_state(&api.status);
-    freshness::check_list(answer_state)?;
-    let position = current.visible_position();
+    let freshness = Freshness::of(&current, &api.status);
+    incomplete_views::check_list(&freshness, current.status())?;
     let response = summary_response(&project_id, current.counts(organization_id, Some(&project_id)));
-    Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
+    Ok(freshness.mark(response))
 }
 
 /// Returns the project's id in the path of a summary. No project has an empty one.

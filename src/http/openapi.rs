@@ -15,7 +15,7 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 
 const DESCRIPTION: &str = "One flat, current view of each optimization, kept up to date from Kafka.\n\n\
     Every answer carries `x-correlation-id`, and `x-optview-state`: how current it is. Only a `live` instance answers that an id does not \
-    exist; others answer 503 with `Retry-After`. Where access is checked, a request carries a key or a token, and sees the \
+    exist; others answer 503, with `Retry-After` if asking again may help. Where access is checked, a request carries a key or a token, and sees the \
     organizations of its owner only; another organization's id is answered as one that does not exist.";
 
 /// The document as JSON. It is the same for every request.

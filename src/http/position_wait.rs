@@ -1,7 +1,7 @@
 //! The wait for a position: an answer that shows no less than what the records do that the client names. It comes before any resource
 //! of the read address, which then answers as ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +16,15 @@ use super::access::Scope;
 use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
 use super::errors::{HttpError, Mistake};
+use super::freshness::Freshness;
+use super::incomplete_views::Outlook;
 use super::optimizations::identity;
+use super::view_read::may_come;
 use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
-use crate::domain::{NamedPartition, RecordPlace, Topic, TopicPartition};
+use crate::domain::{NamedPartition, ReadPosition, RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
+use crate::status::Status;
 use crate::store::{Reader, SignalSetWatch};
 
 /// The longest time for which a wait rests between two looks at the position.
@@ -98,9 +102,9 @@ impl PositionWait {
     /// since the views are made of a topic of views.
     pub async fn outcome(mut self) -> Result<Option<RecordOutcome>, HttpError> {
         let (mut place, mut is_over) = (None, false);
-        while !self.has_passed()? {
-            if is_over {
-                return Err(too_late(&self.api.reader()?));
+        let (reader, freshness) = loop {
+            if let Some(passed) = self.look(is_over)? {
+                break passed;
             }
             if place.is_none() {
                 place = Some(self.place()?);
@@ -111,8 +115,7 @@ impl PositionWait {
                 sleep_until(now + rest_after(now - self.begun)).await;
             };
             is_over = timeout_at(self.until, look_again).await.is_err() || self.api.reader.changes().is_closed();
-        }
-        let reader = Reader::clone(&*self.api.reader()?);
+        };
         if reader.is_made_of_views() {
             return Ok(None);
         }
@@ -121,7 +124,7 @@ impl PositionWait {
         let outcome = spawn_blocking(move || outcome_of(&reader, &after)).await;
         let outcome = outcome.map_err(|error| HttpError::Internal(format!("the look-up panicked: {error}")))??;
         if strict && outcome != RecordOutcome::Applied {
-            return Err(not_applied(outcome));
+            return Err(not_applied(outcome).of_views(freshness));
         }
         Ok(Some(outcome))
     }
@@ -134,9 +137,20 @@ impl PositionWait {
         })
     }
 
-    fn has_passed(&self) -> Result<bool, HttpError> {
-        let visible = self.api.reader()?.visible_position();
-        Ok(self.last.iter().all(|place| visible.has_passed(place)))
+    /// Returns a reader that shows all that the request wants to be included, with its freshness; `None` as long as none does.
+    ///
+    /// # Errors
+    /// The time is over, or nothing is read any more.
+    fn look(&self, is_over: bool) -> Result<Option<(Reader, Freshness)>, HttpError> {
+        let current = self.api.reader()?;
+        let freshness = Freshness::of(&current, &self.api.status);
+        if self.last.iter().all(|place| freshness.position.has_passed(place)) {
+            return Ok(Some((Reader::clone(&current), freshness)));
+        }
+        match is_over || !may_come(freshness.answer_state) {
+            true => Err(too_late(&freshness, current.status()).of_views(freshness)),
+            false => Ok(None),
+        }
     }
 }
 
@@ -165,12 +179,25 @@ pub fn mark(mut response: Response, outcome: Option<RecordOutcome>) -> Response 
 
 /// Refuses topics that the views are not made from: nothing of them would ever come.
 fn check_topics(reader: &CurrentReader, query: &PositionQuery) -> Result<(), HttpError> {
-    let Some(names) = reader.topics()? else { return Ok(()) };
+    let names = match reader.topics()? {
+        Some(names) => names.to_vec(),
+        None => match covered_topics(&reader.visible_position()) {
+            Some(names) => names,
+            None => return Ok(()),
+        },
+    };
     let unknown = query.after.iter().find(|place| !names.contains(&place.partition.topic));
     unknown.map_or(Ok(()), |place| {
         let msg = format!("the views are made from {}, not from {}", names.join(", "), place.partition.topic);
         Err(HttpError::Invalid(vec![Mistake { loc: ["query", "after"], msg, kind: "value_error" }]))
     })
+}
+
+/// Returns the topics that views are made from which come from a topic of views, by the position that its marks cover. It names every
+/// partition that the publisher has found, read or not; `None` if it does not name as many topics as there are, so that others may come.
+fn covered_topics(position: &ReadPosition) -> Option<Vec<String>> {
+    let names: BTreeSet<&str> = position.next_offsets().keys().map(|partition| &*partition.topic).collect();
+    (names.len() >= Topic::ALL.len()).then(|| names.into_iter().map(str::to_owned).collect())
 }
 
 /// Returns what has become of records that have been read.
@@ -190,14 +217,22 @@ fn outcome_of(reader: &Reader, places: &[RecordPlace]) -> Result<RecordOutcome, 
     Ok(worst)
 }
 
-fn too_late(reader: &CurrentReader) -> HttpError {
-    let position = reader.visible_position();
-    HttpError::TooLate {
-        message:
+fn too_late(freshness: &Freshness, generation: &Status) -> HttpError {
+    let state = freshness.answer_state.state;
+    let message = match may_come(freshness.answer_state) {
+        true => {
             "what the request waits for has not been read in time: ask again, or wait for longer with `timeout`"
-                .to_owned(),
-        detail: json!({ "position": position.text() }),
-    }
+                .to_owned()
+        }
+        false => {
+            let Outlook { reason, advice, .. } = Outlook::of(state, generation);
+            format!(
+                "what the request waits for has not been read, and this instance is {} and {reason}: {advice}",
+                state.as_str()
+            )
+        }
+    };
+    HttpError::TooLate { message, detail: json!({ "position": freshness.position.text() }) }
 }
 
 fn not_applied(outcome: RecordOutcome) -> HttpError {
@@ -215,7 +250,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::ReadPosition;
 
     fn place() -> impl Strategy<Value = RecordPlace> {
         ("[a-c]", 0..2_i32, 0..9_i64).prop_map(|(topic, partition, offset)| RecordPlace {

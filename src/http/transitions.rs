@@ -12,7 +12,8 @@ use super::api::Api;
 use super::caller_shares::PeerAddress;
 use super::endpoint::{Answer, HandlerResult};
 use super::errors::{self, HttpError};
-use super::freshness;
+use super::freshness::Freshness;
+use super::incomplete_views;
 use super::json_response::to_json;
 use super::optimizations::{id_of, identity, organization_of};
 use super::view_read::{NO_SUCH, may_come};
@@ -56,13 +57,12 @@ fn read(api: &Api, id: &str, organization_id: Option<&str>) -> Result<Transition
     let reader = api.reader()?;
     // Before anything is looked up, so that the answer is the same for every id.
     reader.check_events()?;
-    let (answer_state, position) = (reader.answer_state(&api.status), reader.visible_position());
+    let freshness = Freshness::of(&reader, &api.status);
     let changes = status_changes(&reader, id, organization_id)?;
-    let may_come = changes.is_none() && may_come(answer_state);
+    let may_come = changes.is_none() && may_come(freshness.answer_state);
     let response = match changes {
         Some(changes) => to_json(StatusCode::OK, &json!({ "transitions": changes })),
-        None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
+        None => errors::response(&incomplete_views::not_found(freshness.answer_state, reader.status(), NO_SUCH)),
     };
-    let response = freshness::mark(freshness::mark_position(response, &position), answer_state);
-    Ok(Transitions { response, may_come })
+    Ok(Transitions { response: freshness.mark(response), may_come })
 }

@@ -16,7 +16,7 @@ use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
-use super::freshness;
+use super::freshness::Freshness;
 use super::optimizations::{EVENTS, id_of, identity, organization_of};
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
@@ -49,10 +49,10 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         if matches!(first, ViewRead::Missing { .. }) {
             return Ok(first.into());
         }
-        let answer_state = follower.api.reader()?.answer_state(&follower.api.status);
+        let freshness = Freshness::of(&follower.api.reader()?, &follower.api.status);
         let stream =
             ViewStream { follower, id, watch, seen, waits_for_position: None, has_looked: false, is_over: false };
-        Ok(freshness::mark(event_stream::response(stream), answer_state))
+        Ok(freshness.mark(event_stream::response(stream)))
     }))
 }
 

@@ -16,7 +16,7 @@ use super::errors::{self, HttpError};
 use super::freshness::FreshnessMark;
 use super::json_response::APPLICATION_JSON;
 use super::response_memory::ResponseMemory;
-use super::{etag, freshness};
+use super::{etag, freshness, incomplete_views};
 use crate::domain::ReadPosition;
 use crate::status::{AnswerState, State};
 
@@ -71,7 +71,7 @@ pub fn read(
             }
         }
         None => {
-            let response = errors::response(&freshness::not_found(answer_state, NO_SUCH));
+            let response = errors::response(&incomplete_views::not_found(answer_state, reader.status(), NO_SUCH));
             ViewRead::Missing {
                 response: freshness::mark(freshness::mark_position(response, &position), answer_state),
                 may_come: may_come(answer_state),

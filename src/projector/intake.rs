@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::decoder::{Batch, DecodedEvent};
 use super::partitions::FoundPartition;
+use super::record_backlog::SourcePoll;
 use super::{Moment, Projector};
 use crate::domain::{DeadLetter, Topic, TopicPartition};
 use crate::pulse::Stage;
@@ -29,25 +30,28 @@ impl Projector<'_> {
             return Ok(());
         }
         let wait = if self.decoder.is_idle() { self.longest_wait(now) } else { Duration::ZERO };
-        let (mut found, mut records_given) = (Vec::new(), 0);
+        let (mut found, mut seen) = (Vec::new(), SourcePoll { records: 0, is_full: false, silence: wait });
         let beat = self.pulse.begin(Stage::Source);
-        source.poll(wait, &mut |polled| match polled {
-            SourceEvent::Found { partition, watermarks } => {
-                found.push(FoundPartition { partition, watermarks, topic_id: None });
-            }
-            SourceEvent::Records(records) => {
-                records_given += records.len();
-                self.decoder.decode(records);
-            }
-            SourceEvent::Ended { partition, position } => {
-                self.decoder.pass(DecodedEvent::Ended { partition, position });
-            }
-            SourceEvent::Failed { partition, reason } => {
-                self.decoder.pass(DecodedEvent::Failed { partition, reason });
+        seen.is_full = source.poll(wait, &mut |polled| {
+            seen.silence = Duration::ZERO;
+            match polled {
+                SourceEvent::Found { partition, watermarks } => {
+                    found.push(FoundPartition { partition, watermarks, topic_id: None });
+                }
+                SourceEvent::Records(records) => {
+                    seen.records += records.len();
+                    self.decoder.decode(records);
+                }
+                SourceEvent::Ended { partition, position } => {
+                    self.decoder.pass(DecodedEvent::Ended { partition, position });
+                }
+                SourceEvent::Failed { partition, reason } => {
+                    self.decoder.pass(DecodedEvent::Failed { partition, reason });
+                }
             }
         });
         drop(beat);
-        self.record_backlog.note_poll(records_given, !wait.is_zero());
+        self.record_backlog.note_poll(seen);
         if !found.is_empty() && self.admits_cluster(source)? {
             found.into_iter().try_for_each(|found| self.begin(found, source))?;
         }

@@ -10,6 +10,7 @@ use super::inquiry::Inquiry;
 use super::intake::{Intake, VersionDrop};
 use super::moment::ReplicaMoment;
 use super::note::ReplicaNote;
+use super::noted_offsets::NotedOffsets;
 use super::pending_marks::PendingMarks;
 use super::read_progress::ReadProgress;
 use super::report::{Health, ReportedReplica};
@@ -58,8 +59,7 @@ pub struct Follower<F> {
     pub(super) noted: Instant,
     reported: Option<Instant>,
     commits: u64,
-    /// Number of notes handed to the writer.
-    notes: u64,
+    noted_offsets: NotedOffsets,
 }
 
 impl<F: ViewsFeed> Follower<F> {
@@ -96,6 +96,7 @@ impl<F: ViewsFeed> Follower<F> {
             bounds: BTreeMap::new(),
             bound: ReadPosition::of_text(&note.bound).unwrap_or_default(),
             position: ReadPosition::default(),
+            noted_offsets: NotedOffsets::new(&note.next),
             note,
             known_drop,
             has_caught_up: false,
@@ -105,7 +106,6 @@ impl<F: ViewsFeed> Follower<F> {
             noted: now.instant,
             reported: None,
             commits: 0,
-            notes: 0,
         };
         follower.show_position()?;
         follower.report(now);
@@ -164,6 +164,7 @@ impl<F: ViewsFeed> Follower<F> {
         }
         self.note.topic_id = found.id.or(self.note.topic_id);
         self.note.partitions = found.partitions();
+        self.note.cluster_id = found.cluster_id.or(self.note.cluster_id.take());
         self.retention = found.delete_retention;
         let before = std::mem::replace(&mut self.bounds, found.bounds);
         match &mut self.reading {
@@ -171,10 +172,8 @@ impl<F: ViewsFeed> Follower<F> {
             Some(reading) => {
                 reading.take_bounds(&before, &self.bounds, self.inquiry.asked(now), &self.note.next);
                 if reading.is_deaf(&self.note.next, &self.bounds, now) {
-                    tracing::warn!(
-                        "nothing comes of the topic of views though it has more: it is read by a new client"
-                    );
                     reading.again_at = Some(now.instant);
+                    self.health.count_renewal(now);
                 }
             }
         }
@@ -326,7 +325,7 @@ impl<F: ViewsFeed> Follower<F> {
     pub fn write_note(&mut self, now: ReplicaMoment) -> Result<(), StoreError> {
         self.writer.note_replica(self.note.encode())?;
         (self.is_ahead_of_note, self.noted) = (false, now.instant);
-        self.notes += 1;
+        self.noted_offsets.hand_over(&self.note.next);
         Ok(())
     }
 
@@ -336,7 +335,7 @@ impl<F: ViewsFeed> Follower<F> {
     /// The writer has failed.
     pub fn is_noted(&self) -> Result<bool, StoreError> {
         self.writer.check()?;
-        Ok(self.writer.checkpoints_written() >= self.notes)
+        Ok(self.noted_offsets.are_on_disk(self.writer.checkpoints_written()))
     }
 
     /// Returns true once readers see everything that was read.
@@ -372,6 +371,7 @@ impl<F: ViewsFeed> Follower<F> {
                 bounds: &self.bounds,
                 ended: &ended,
                 confirmed: &confirmed,
+                on_disk: self.noted_offsets.on_disk(self.writer.checkpoints_written()),
                 views: self.writer.views(),
                 has_begun,
                 has_caught_up: self.has_caught_up,

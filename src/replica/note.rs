@@ -27,6 +27,9 @@ pub struct UnreadableRecord {
 pub struct ReplicaNote {
     /// The name of the topic of views.
     pub topic: String,
+    /// The id of the cluster that the topic was read from; `None` if the brokers give none.
+    #[serde(default)]
+    pub cluster_id: Option<String>,
     /// The id of the topic that was read; `None` if the brokers give none.
     pub topic_id: Option<TopicId>,
     /// Number of partitions of the topic. With more of them, ids move to others.

@@ -38,6 +38,10 @@ pub struct Health {
     asked_since: Instant,
     last_answer: Option<Instant>,
     cluster_error: Option<StandingText>,
+    /// Number of times that the reading client was replaced because it heard nothing any more.
+    renewals: u64,
+    /// The time of the last such replacement, RFC 3339.
+    last_renewal_at: Option<String>,
     read_error: Option<StandingText>,
     /// The reason for which nothing is read at the moment, though it could be.
     pub rest: Option<String>,
@@ -61,6 +65,8 @@ pub struct ReportedReplica<'a> {
     pub ended: &'a BTreeSet<i32>,
     /// The moments at which the cluster last answered that a partition has no more.
     pub confirmed: &'a BTreeMap<i32, Instant>,
+    /// The next offset of each partition in the last note that is on the disk.
+    pub on_disk: &'a BTreeMap<i32, i64>,
     /// Number of optimizations that readers may see.
     pub views: u64,
     /// True once the topic has been found.
@@ -75,6 +81,8 @@ impl Health {
             asked_since: now.instant,
             last_answer: None,
             cluster_error: None,
+            renewals: 0,
+            last_renewal_at: None,
             read_error: None,
             rest: None,
             stall: None,
@@ -91,6 +99,12 @@ impl Health {
 
     pub fn set_cluster_error(&mut self, text: &str, now: ReplicaMoment) {
         stand(&mut self.cluster_error, text, now);
+    }
+
+    /// Takes note that the reading client is replaced because it hears nothing any more.
+    pub fn count_renewal(&mut self, now: ReplicaMoment) {
+        tracing::warn!("nothing comes of the topic of views though it has more: it is read by a new client");
+        (self.renewals, self.last_renewal_at) = (self.renewals + 1, Some(text_of_millis(now.millis)));
     }
 
     pub fn set_read_error(&mut self, text: &str, now: ReplicaMoment) {
@@ -146,6 +160,9 @@ impl Health {
             error,
             warnings: Vec::new(),
             kafka: KafkaReport {
+                cluster_id: note.cluster_id.clone(),
+                renewals: self.renewals,
+                last_renewal_at: self.last_renewal_at.clone(),
                 error: self.cluster_error.as_ref().map(|(text, _)| text.clone()),
                 error_since: self.cluster_error.as_ref().map(|(_, since)| since.clone()),
                 last_answer: self.last_answer,
@@ -170,6 +187,7 @@ impl Health {
     ) -> PartitionReport {
         let note = replica.note;
         let bounds = replica.bounds.get(&partition);
+        let confirmed = replica.confirmed.get(&partition).copied();
         // What lies behind the last record may be markers of transactions.
         let missing = match replica.ended.contains(&partition) {
             true => Some(0),
@@ -179,7 +197,7 @@ impl Health {
             topic: note.topic.clone(),
             partition,
             position: next,
-            checkpoint: None,
+            checkpoint: replica.on_disk.get(&partition).copied(),
             low: bounds.map(|bounds| bounds.low),
             high: bounds.map(|bounds| bounds.high),
             lag_records: missing,
@@ -189,10 +207,13 @@ impl Health {
                 instants: PartitionInstants {
                     found: Some(self.found),
                     asked: self.last_answer,
-                    confirmed: replica.confirmed.get(&partition).copied(),
+                    confirmed,
                     oldest_unread: replica.as_of_millis.and_then(|millis| instant_of(millis, now)),
                     ..PartitionInstants::default()
                 },
+                // The bounds end before what a transaction hides.
+                last_stable: bounds.map(|bounds| bounds.high),
+                confirmed_at: confirmed.map(|at| text_of_instant(at, now)),
                 ..PartitionFreshness::default()
             },
         }
@@ -287,6 +308,12 @@ fn named(note: &ReplicaNote) -> Vec<UnreadableView> {
             reason: record.reason.clone(),
         })
         .collect()
+}
+
+/// Returns the time of a moment as a text, RFC 3339.
+fn text_of_instant(instant: Instant, now: ReplicaMoment) -> String {
+    let age = now.instant.saturating_duration_since(instant).as_millis();
+    text_of_millis(now.millis.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
 }
 
 /// Returns the moment of a time; `None` if this machine's clock does not go back so far. One that is to come, as where the publisher's clock

@@ -83,7 +83,9 @@ mod tests {
     struct Silent(Vec<(i32, &'static str)>);
 
     impl Source for Silent {
-        fn poll(&mut self, _: Duration, _: &mut dyn FnMut(SourceEvent)) {}
+        fn poll(&mut self, _: Duration, _: &mut dyn FnMut(SourceEvent)) -> bool {
+            false
+        }
 
         fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {
             Ok(())

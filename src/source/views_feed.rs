@@ -10,6 +10,8 @@ use crate::domain::TopicId;
 /// The topic as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundViewsTopic {
+    /// The id of the cluster, if the brokers give one.
+    pub cluster_id: Option<String>,
     /// The id of the topic, if the brokers give one.
     pub id: Option<TopicId>,
     /// The bounds of each partition.

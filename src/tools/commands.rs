@@ -130,11 +130,14 @@ fn show<T: DeserializeOwned>(
     needs: ToolRequirements<'_>,
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Completion> {
-    let ToolOutcome { json, problem_found } =
+    let ToolOutcome { json, problem_found, is_partial } =
         perform_with_progress(config, tool, needs, config.json && tool.needs_engine())?;
     match config.json {
         true => output::print_json(json.get())?,
         false => output::print(&print(&serde_json::from_str(json.get())?))?,
+    }
+    if is_partial {
+        bail!("ended before all was done{}", tool.aftermath());
     }
     Ok(if problem_found { Completion::DifferenceFound } else { Completion::Done })
 }
@@ -148,7 +151,9 @@ fn perform_with_progress(
 ) -> anyhow::Result<ToolOutcome> {
     let is_stopping = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
     let mut display = ProgressDisplay::new(progress_as_json);
-    let outcome = perform(&config.data_dir, tool, needs, &mut |progress| {
+    let mut so_far = None;
+    let outcome = perform(&config.data_dir, tool, needs, &mut |mut progress| {
+        so_far = progress.so_far.take().or(so_far.take());
         display.show(&progress);
         if is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -160,6 +165,9 @@ fn perform_with_progress(
         );
     }
     if is_stopping() && outcome.is_err() {
+        if let Some(so_far) = so_far {
+            return Ok(ToolOutcome { is_partial: true, ..ToolOutcome::new(&so_far)? });
+        }
         bail!("told to stop, so there is no result{}", tool.aftermath());
     }
     outcome

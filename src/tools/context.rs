@@ -46,6 +46,9 @@ pub struct ToolOutcome {
     pub json: Box<RawValue>,
     /// True if the tool found a difference or a problem, for which the command ends with 3.
     pub problem_found: bool,
+    /// True if the tool was ended before all was done, for which the command fails. The result is of what was done until then.
+    #[serde(default)]
+    pub is_partial: bool,
 }
 
 impl ToolContext {
@@ -63,6 +66,6 @@ impl ToolContext {
 impl ToolOutcome {
     /// Returns the outcome of a tool that found no problem.
     pub(super) fn new(value: &impl Serialize) -> anyhow::Result<ToolOutcome> {
-        Ok(ToolOutcome { json: to_raw_value(value)?, problem_found: false })
+        Ok(ToolOutcome { json: to_raw_value(value)?, problem_found: false, is_partial: false })
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::context::{ToolContext, ToolOutcome};
 use crate::codec::{self, Framing};
@@ -195,7 +195,7 @@ pub fn act(
         LetterAction::Discard => tracing::info!(selection, chosen, discarded, gone, "dead letters were discarded"),
     }
     let problem_found = done.refused > 0 || !done.missing.is_empty();
-    Ok(ToolOutcome { json: to_raw_value(&done)?, problem_found })
+    Ok(ToolOutcome { problem_found, is_partial: done.interrupted, ..ToolOutcome::new(&done)? })
 }
 
 fn act_in_slices(
@@ -214,7 +214,7 @@ fn act_in_slices(
     while !positions.is_empty() {
         let slice = positions.drain(..positions.len().min(LETTERS_A_REQUEST)).collect();
         done.add(engine.about_dead_letters(task(action, slice))?, topics);
-        let progress = Progress::new(phase, (total - positions.len()) as u64, Some(total as u64));
+        let progress = done.progress(phase, (total - positions.len()) as u64, total as u64);
         if watch(progress).is_break() && !positions.is_empty() {
             done.interrupted = true;
             break;
@@ -312,6 +312,12 @@ fn export_line(letter: &DeadLetter, topics: &TopicNames) -> anyhow::Result<Vec<u
 }
 
 impl LettersDone {
+    /// Returns the progress, with what is the result if the command is ended here.
+    pub(super) fn progress(&self, phase: &str, done: u64, total: u64) -> Progress {
+        let so_far = LettersDone { interrupted: true, ..self.clone() };
+        Progress { so_far: serde_json::to_value(so_far).ok(), ..Progress::new(phase, done, Some(total)) }
+    }
+
     pub(super) fn add(&mut self, outcome: LetterOutcome, topics: &TopicNames) {
         let LetterOutcome { folded, refused, gone, discarded, resumed: _ } = outcome;
         self.folded += folded;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use serde_json::value::to_raw_value;
 
 use super::context::{ToolContext, ToolOutcome};
 use super::dead_letters::{LETTERS_A_REQUEST, LettersDone, NAMED_MAX, RefusedLetter};
@@ -16,7 +15,7 @@ use crate::dead_letters::LetterSelection;
 use crate::domain::{DeadLetter, NamedPartition, OwnedRecord};
 use crate::generation::Engine;
 use crate::generation::dead_letters::at_rest;
-use crate::progress::{Progress, ProgressSink};
+use crate::progress::ProgressSink;
 use crate::projector::LetterTask;
 use crate::source::kafka::letter_reading::read_letters;
 use crate::source::{TopicNames, returned_letter};
@@ -64,7 +63,7 @@ pub fn retry(
     read_letters(&kafka, from_topic, &mut |record, total| {
         failed = retry.take(record, |letter| selection.has(letter, stream)).err();
         let is_shown = retry.read.is_multiple_of(LETTERS_A_REQUEST as u64) || retry.read >= total;
-        let progress = Progress::new("retrying", retry.read, Some(total.max(retry.read)));
+        let progress = retry.done.progress("retrying", retry.read, total.max(retry.read));
         let is_over = is_shown && watch(progress).is_break();
         retry.done.interrupted |= is_over && retry.read < total;
         if failed.is_some() || is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -76,7 +75,8 @@ pub fn retry(
     let done = retry.done;
     let LettersDone { chosen, folded, refused, unusable, .. } = done;
     tracing::info!(from_topic, chosen, folded, refused, unusable, "dead letters of a topic were tried again");
-    Ok(ToolOutcome { json: to_raw_value(&done)?, problem_found: refused > 0 || unusable > 0 })
+    let problem_found = refused > 0 || unusable > 0;
+    Ok(ToolOutcome { problem_found, is_partial: done.interrupted, ..ToolOutcome::new(&done)? })
 }
 
 /// Whoever folds the letters.

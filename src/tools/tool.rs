@@ -138,10 +138,14 @@ impl Tool {
         matches!(self, Tool::Rebuild { .. } | Tool::Rollback { frozen: false, .. })
     }
 
-    /// Returns the end of the message of a command that was stopped: what the tool leaves behind.
+    /// Returns the end of the message of a command that was ended early: what the tool leaves behind.
     pub(super) fn aftermath(&self) -> &'static str {
         match self {
             Tool::Replay { .. } => ", and what was built to compare with is removed",
+            Tool::DeadLetterRetry { .. } | Tool::DeadLetterRetryTopic { .. } | Tool::DeadLetterDiscard { .. } => {
+                ": a process that serves the store may have done more by now than is shown, which its log has; give the command again for \
+                 the rest"
+            }
             _ => "",
         }
     }

@@ -45,10 +45,17 @@ pub struct Generation {
 
 impl Generation {
     pub fn new() -> Generation {
+        let generation = Generation::catching_up();
+        generation.status.set_state(State::Live);
+        generation
+    }
+
+    /// Makes one that was never live.
+    pub fn catching_up() -> Generation {
         let directory = tempfile::tempdir().unwrap();
         let writer = fixtures::open(directory.path()).writer;
         let status = Status::new(1);
-        status.set_state(State::Live);
+        status.set_state(State::CatchingUp);
         Generation { _directory: directory, writer, status, commits: AtomicU64::new(0) }
     }
 

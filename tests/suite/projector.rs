@@ -1,6 +1,7 @@
 //! The projector gives the same views however it is interrupted, keeps what it cannot understand, and goes on with the
 //! rest where one part fails.
 
+mod backlog;
 mod cluster;
 mod continuation;
 mod dead_letters;

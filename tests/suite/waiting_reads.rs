@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
-use optview::status::State;
+use optview::status::{FrozenAt, State};
 use optview::store::OpenStore;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::fixtures;
-use crate::live_instance::{FOREIGN, Instance, OWN, SOON, deleted, of_organization, view};
+use crate::live_instance::{FOREIGN, Generation, Instance, OWN, SOON, deleted, of_organization, view};
 
 const MISSING_WAIT: Duration = Duration::from_secs(1);
 
@@ -123,7 +123,7 @@ async fn nothing_waits_where_nothing_can_come() {
 async fn who_waits_is_answered_by_the_generation_that_has_come_meanwhile() {
     let mut instance = Instance::new(SOON);
     let waiting = instance.spawn_get("/optimizations/a", &[OWN]).begun(&instance).await;
-    let other = crate::live_instance::Generation::new();
+    let other = Generation::new();
     other.write(vec![view("a", 1)]);
     let _before = instance.switch_to(other);
     assert_eq!(waiting.answer().await.status, 200);
@@ -243,12 +243,87 @@ async fn a_record_that_does_not_come_in_time_is_a_504_with_the_position() {
         assert_eq!((answer.status, begun.elapsed()), (504, Duration::from_secs(seconds)), "{query}");
         assert_eq!(answer.json()["error_code"], "NOT_READ_IN_TIME");
         assert_eq!(answer.json()["detail"]["position"], "optimizations:0:6");
+        assert_eq!(answer.header("x-optview-position"), "optimizations:0:6");
         assert_eq!(answer.header("x-optview-state"), "live");
     }
     let begun = Instant::now();
     assert_eq!(instance.get("/optimizations/a?after=optimizations:0:9", &[]).await.status, 401);
     assert_eq!(instance.get("/optimizations/a?after=x", &[OWN]).await.status, 422);
     assert_eq!(begun.elapsed(), Duration::ZERO, "what is refused does not wait");
+}
+
+#[tokio::test]
+async fn every_answer_that_follows_from_what_was_read_has_the_position() {
+    let instance = Instance::new(Duration::ZERO);
+    instance.generation.write_at(7, vec![view("a", 1)]);
+    for (path, expected) in [
+        ("/optimizations/a", 200),
+        ("/optimizations/a/transitions", 200),
+        ("/optimizations/a/events", 200),
+        ("/optimizations", 200),
+        ("/optimizations/events", 200),
+        ("/projects/p/optimizations/summary", 200),
+        ("/optimizations/unknown", 404),
+        ("/optimizations/unknown/transitions", 404),
+        ("/optimizations/unknown/events", 404),
+        ("/optimizations?after=optimizations:0:7&timeout=0", 504),
+    ] {
+        let answer = instance.send(path, &[OWN]).await;
+        let position = answer.headers().get("x-optview-position").map(|value| value.to_str().unwrap());
+        assert_eq!((answer.status().as_u16(), position), (expected, Some("optimizations:0:6")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_was_never_complete_says_how_far_it_is() {
+    let mut instance = Instance::new(Duration::ZERO);
+    let begun = Generation::catching_up();
+    begun.write_at(7, vec![view("a", 1)]);
+    let _before = instance.switch_to(begun);
+    for (method, path) in [
+        (Method::GET, "/optimizations"),
+        (Method::GET, "/optimizations/events"),
+        (Method::GET, "/projects/p/optimizations/summary"),
+        (Method::POST, "/optimizations/statuses"),
+        (Method::GET, "/optimizations/unknown"),
+    ] {
+        let answer = instance.send_as(method, path, &[OWN]).await;
+        assert_eq!((answer.status, answer.header("x-optview-position")), (503, "optimizations:0:6"), "{path}");
+    }
+}
+
+/// An instance that is frozen is so until its operators end that, and nothing that is waited for comes until then.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_to_ask_an_instance_again_that_reads_nothing() {
+    let instance = Instance::new(SOON);
+    instance.generation.write_at(7, vec![view("a", 1)]);
+    for (asked_at, advice) in [
+        (Some("2026-11-28T12:00:00Z"), "ask another instance"),
+        (None, "ask another instance, or this one again later"),
+    ] {
+        let frozen_at = FrozenAt {
+            format: 1,
+            own_format: 1,
+            closed_at: None,
+            positions: Vec::new(),
+            asked_at: asked_at.map(str::to_owned),
+        };
+        instance.generation.status.set_frozen(frozen_at);
+        let begun = Instant::now();
+        for (path, expected) in [
+            ("/optimizations/unknown", 503),
+            ("/optimizations/unknown/transitions", 503),
+            ("/optimizations/unknown/events", 503),
+            ("/optimizations/a?after=optimizations:0:7", 504),
+        ] {
+            let answer = instance.get(path, &[OWN]).await;
+            assert_eq!((answer.status, begun.elapsed()), (expected, Duration::ZERO), "{path}");
+            let message = answer.json()["message"].as_str().unwrap().to_owned();
+            assert!(message.contains("frozen") && message.ends_with(&format!(": {advice}")), "{path}: {message}");
+            let is_retried = answer.headers.contains_key("retry-after");
+            assert_eq!(is_retried, expected == 503 && asked_at.is_none(), "{path}");
+        }
+    }
 }
 
 /// A browser asks for its page's sake by OPTIONS, with the address of the request that it will send.
@@ -330,8 +405,9 @@ async fn a_record_that_no_view_shows_is_told_apart_from_one_that_was_applied() {
     };
     for (offset, expected) in [("3", "applied"), ("4", "dead_letter"), ("5", "parked")] {
         assert_eq!(outcome(&format!("after=jobs:0:{offset}")).await, (200, expected.to_owned()));
-        let strict = outcome(&format!("after=jobs:0:{offset}&strict=true")).await;
-        assert_eq!(strict.0, if expected == "applied" { 200 } else { 422 }, "{expected}");
+        let strict = instance.get(&format!("/optimizations?after=jobs:0:{offset}&strict=true"), &[OWN]).await;
+        assert_eq!(strict.status, if expected == "applied" { 200 } else { 422 }, "{expected}");
+        assert_eq!(strict.header("x-optview-position"), "jobs:0:8", "{expected}");
     }
     assert_eq!(outcome("after=jobs:0:3&after=jobs:0:5,jobs:0:4").await.1, "dead_letter", "the worst");
     let answer = instance.get("/optimizations?after=job:0:3", &[OWN]).await;

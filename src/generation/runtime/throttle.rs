@@ -48,7 +48,7 @@ impl<S: Source> ThrottledSource<S> {
 }
 
 impl<S: Source> Source for ThrottledSource<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         let Throttle { max_rate, until_millis, .. } = self.restraint;
         let max_rate = max_rate.filter(|_| !self.freedom.is_built.load(Ordering::Acquire));
         if max_rate.is_none() && until_millis.is_none() && self.early.is_empty() {
@@ -89,6 +89,7 @@ impl<S: Source> Source for ThrottledSource<S> {
             // Not much longer than was asked for: the projector has other things to do.
             std::thread::sleep(early.min(wait.max(Duration::from_millis(10))));
         }
+        !self.early.is_empty()
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -192,11 +193,12 @@ mod tests {
     }
 
     impl Source for Flood {
-        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
             if !std::mem::replace(&mut self.0, true) {
                 (0..10).for_each(|batch| take(SourceEvent::Records(Box::new(Ten(batch)))));
                 take(SourceEvent::Ended { partition: JOBS, position: 100 });
             }
+            false
         }
 
         fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {

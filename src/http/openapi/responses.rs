@@ -20,10 +20,9 @@ pub fn json_of(schema: &str, description: &str, example: Value) -> ResponseBuild
 pub fn stream(description: &str) -> ResponseBuilder {
     let example = "id: 5e0c8a9d4a3c7f10@jobs:0:4711\ndata: {\"id\":\"opt-1\",\"status\":\"running\"}\n\n";
     let content = Content::builder().schema(Some(text().build())).example(Some(json!(example))).build();
-    base(description)
+    with_views(base(description))
         .content("text/event-stream", content)
         .header("x-accel-buffering", header("Tells proxies to pass each event on at once", text()))
-        .header("x-optview-after-outcome", outcome())
 }
 
 /// Returns a 304.
@@ -33,8 +32,11 @@ pub fn not_modified() -> Answer {
 
 /// Adds the headers of an answer that shows views, or that there is none.
 pub fn with_views(answer: ResponseBuilder) -> ResponseBuilder {
-    let position = "The records up to which the answer shows everything: one value, which `after` takes";
-    answer.header("x-optview-position", header(position, text())).header("x-optview-after-outcome", outcome())
+    answer.header("x-optview-position", position()).header("x-optview-after-outcome", outcome())
+}
+
+fn position() -> Header {
+    header("The records up to which the answer shows everything: one value, which `after` takes", text())
 }
 
 fn outcome() -> Header {
@@ -53,14 +55,16 @@ pub fn errors() -> [Answer; 8] {
             "422",
             "VALIDATION_ERROR",
             "A parameter is wrong: `detail` names each. Or, with `strict` and as `NOT_APPLIED`, no view shows a record that is waited for",
-        ),
+        )
+        .with_position(),
         error("429", "TOO_MANY_ATTEMPTS", "Too many wrong credentials came from this address").retried(),
         error("500", "INTERNAL_ERROR", "A case that should not happen"),
         error("501", "NOT_OFFERED", "The instance is made of a topic of views, and this needs the events"),
         error("503", "SERVICE_UNAVAILABLE", "The instance cannot answer this yet, or has too much to do")
             .with_views()
             .retried(),
-        error("504", "NOT_READ_IN_TIME", "The record that the request waits for has not been read in time"),
+        error("504", "NOT_READ_IN_TIME", "The record that the request waits for has not been read in time")
+            .with_position(),
     ]
     .map(ErrorAnswer::build)
 }
@@ -121,9 +125,14 @@ impl ErrorAnswer {
         ErrorAnswer(self.0, with_views(self.1))
     }
 
+    fn with_position(self) -> ErrorAnswer {
+        self.with_header("x-optview-position", position())
+    }
+
     fn retried(self) -> ErrorAnswer {
-        let seconds =
-            HeaderBuilder::new().description(Some("Seconds until it is worth another try")).schema(Some(count()));
+        let seconds = HeaderBuilder::new()
+            .description(Some("Seconds until it is worth another try; without it, it is not"))
+            .schema(Some(count()));
         self.with_header("retry-after", seconds.build())
     }
 

@@ -64,8 +64,9 @@ struct PreparedSource {
 }
 
 impl Source for PreparedSource {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         self.events.drain(..).for_each(take);
+        false
     }
 
     fn assign(&mut self, _: TopicPartition, offset: i64) -> Result<(), StopReason> {

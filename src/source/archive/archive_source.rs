@@ -99,7 +99,7 @@ impl ArchiveSource {
 }
 
 impl Source for ArchiveSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         let reading = match &self.state {
             PlaybackState::New => {
                 for partition in self.manifest.partitions() {
@@ -107,33 +107,43 @@ impl Source for ArchiveSource {
                     take(SourceEvent::Found { partition, watermarks });
                 }
                 self.state = PlaybackState::Found;
-                return;
+                return false;
             }
             PlaybackState::Found => {
                 self.state = PlaybackState::Reading(self.start());
-                return;
+                return false;
             }
             PlaybackState::Reading(reading) => reading,
             // Nothing more will come.
-            PlaybackState::Over => return thread::sleep(wait),
+            PlaybackState::Over => {
+                thread::sleep(wait);
+                return false;
+            }
         };
         let mut wait = wait;
         for _ in 0..BATCHES_A_POLL {
             match reading.recv_timeout(std::mem::take(&mut wait)) {
                 Ok(ReaderMessage::Batch(batch)) => self.give(batch, take),
-                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Timeout) => return false,
                 Ok(ReaderMessage::End) => {
                     for (&partition, &from) in &self.next {
                         let end = self.spans.get(&partition).map_or(from, |span| span.next);
                         take(SourceEvent::Ended { partition, position: end.max(from) });
                     }
                     self.state = PlaybackState::Over;
-                    return;
+                    return false;
                 }
-                Ok(ReaderMessage::Damaged(error)) => return self.fail(&error.to_string(), take),
-                Err(RecvTimeoutError::Disconnected) => return self.fail("the reading thread has ended", take),
+                Ok(ReaderMessage::Damaged(error)) => {
+                    self.fail(&error.to_string(), take);
+                    return false;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.fail("the reading thread has ended", take);
+                    return false;
+                }
             }
         }
+        true
     }
 
     fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {

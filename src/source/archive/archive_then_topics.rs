@@ -107,7 +107,7 @@ impl<S: Source> ArchiveThenTopics<S> {
 }
 
 impl<S: Source> Source for ArchiveThenTopics<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         if let Some(playing) = self.archive.take_if(|playing| playing.is_played()) {
             self.switch_to_topics(playing, take);
         }
@@ -118,7 +118,7 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
             return self.topics.poll(wait, take);
         }
         let seams = &mut self.seams;
-        self.topics.poll(wait, &mut |polled| strip_seam(seams, polled).into_iter().for_each(&mut *take));
+        self.topics.poll(wait, &mut |polled| strip_seam(seams, polled).into_iter().for_each(&mut *take))
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -180,7 +180,7 @@ impl Playback {
         self.source.is_over() && !self.failed
     }
 
-    fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         // No partition of the topics is assigned yet, but new partitions may be found at any time.
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
         let mut found = Vec::new();
@@ -205,6 +205,7 @@ impl Playback {
                 take(SourceEvent::Found { partition, watermarks: self.find(partition, None, None) });
             }
         }
+        false
     }
 
     /// Returns the bounds of a partition over the archive and the topic together.
@@ -245,7 +246,7 @@ impl Playback {
         self.resume_offsets.remove(&partition);
     }
 
-    fn play(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn play(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         let (last, failed) = (&mut self.last_records, &mut self.failed);
         self.source.poll(wait, &mut |polled| match polled {
             SourceEvent::Records(records) => {
@@ -259,7 +260,7 @@ impl Playback {
             }
             // The topics have more records, and they report the end.
             SourceEvent::Found { .. } | SourceEvent::Ended { .. } => {}
-        });
+        })
     }
 }
 

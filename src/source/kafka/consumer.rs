@@ -292,8 +292,13 @@ impl KafkaSource {
     }
 }
 
+/// Returns true if so many records, and bytes of them, are as much as one poll delivers.
+fn is_full_poll(records: usize, bytes: usize) -> bool {
+    records >= RECORDS_A_POLL || bytes >= BYTES_A_POLL
+}
+
 impl Source for KafkaSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         let mut is_given = !self.strays.is_empty();
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
@@ -306,8 +311,7 @@ impl Source for KafkaSource {
             self.wake.wait(if self.order.waits() { wait.min(LATE_AFTER) } else { wait });
         }
         let (mut given, mut bytes) = (0, 0);
-        while given < RECORDS_A_POLL
-            && bytes < BYTES_A_POLL
+        while !is_full_poll(given, bytes)
             && let Some(at) = self.next_partition()
         {
             let mut partition = self.partitions.swap_remove(at);
@@ -326,6 +330,7 @@ impl Source for KafkaSource {
             self.partitions.push(partition);
         }
         self.check_consumer(Instant::now());
+        is_full_poll(given, bytes)
     }
 
     fn rest(&mut self, wait: Duration) {

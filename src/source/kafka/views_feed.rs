@@ -13,13 +13,14 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::KafkaSettings;
 use super::client::Client;
 use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
 use super::topic_settings::delete_retention_of;
 use super::views_topic::{KafkaViewsTopic, ViewsTopicSettings, unavailable};
+use super::{KafkaSettings, metadata};
+use crate::domain::TopicId;
 use crate::source::views_feed::{FeedError, FeedItem, FoundViewsTopic, ViewsFeed};
 use crate::source::views_topic::{FoundRecord, ViewsTopicError};
 
@@ -49,7 +50,8 @@ impl KafkaViewsFeed {
     pub fn start(settings: KafkaSettings, topic: &str) -> io::Result<KafkaViewsFeed> {
         let answer = Answer::default();
         let (questions, received) = channel();
-        let mut question = TopicQuestion { settings: settings.clone(), topic: topic.to_owned(), retention: None };
+        let mut question =
+            TopicQuestion { settings: settings.clone(), topic: topic.to_owned(), retention: None, cluster: None };
         let answered = answer.clone();
         std::thread::Builder::new().name("replica-topic".to_owned()).spawn(move || {
             for () in received {
@@ -67,6 +69,8 @@ struct TopicQuestion {
     topic: String,
     /// The time for which the topic keeps nulls, as it was answered last.
     retention: Option<Duration>,
+    /// The id of the cluster that had the topic of this id.
+    cluster: Option<(Option<TopicId>, String)>,
 }
 
 impl TopicQuestion {
@@ -76,7 +80,17 @@ impl TopicQuestion {
         let (identity, bounds) = topic.identity_and_bounds()?;
         self.retention = delete_retention_of(&self.settings, &self.topic).map_err(unavailable)?.or(self.retention);
         let bounds = bounds.into_iter().map(|(partition, bounds)| (partition.partition, bounds)).collect();
-        Ok(FoundViewsTopic { id: identity.id, bounds, delete_retention: self.retention })
+        let cluster_id = self.cluster_of(identity.id)?;
+        Ok(FoundViewsTopic { cluster_id, id: identity.id, bounds, delete_retention: self.retention })
+    }
+
+    /// Returns the id of the cluster that has the topic of this id. It is asked again only if the topic is another one.
+    fn cluster_of(&mut self, topic_id: Option<TopicId>) -> Result<Option<String>, ViewsTopicError> {
+        if self.cluster.as_ref().is_none_or(|(of_topic, _)| *of_topic != topic_id) {
+            let id = metadata::cluster_id(&self.settings).map_err(unavailable)?;
+            self.cluster = id.map(|id| (topic_id, id));
+        }
+        Ok(self.cluster.as_ref().map(|(_, id)| id.clone()))
     }
 }
 

@@ -250,6 +250,41 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn a_command_that_is_ended_early_prints_what_is_done_by_then() {
+    const LETTERS: usize = 4_000;
+    let world = World::new();
+    world.put_garbage(LETTERS);
+    let mut program = world.serve(&[], &[], Stdio::piped());
+    program.listening();
+    program.wait_for("all is read", |status| status["dead_letters"] == LETTERS && status["state"] == "live");
+    let letters = Letters::of(&world);
+    let end_early = |arguments: &[&str]| {
+        let mut command = letters.command(arguments);
+        let mut command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(command.stderr.take().unwrap()).lines();
+        // The first line about its progress.
+        let line = lines.next().unwrap().unwrap();
+        assert!(line.contains("retrying"), "{line}");
+        let kill = format!("kill -s INT {}", command.id());
+        assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
+        let rest: String = lines.map(Result::unwrap).collect();
+        assert!(rest.contains("ended before all was done") && rest.contains("for the rest"), "{rest}");
+        let output = command.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{rest}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let done: Value = serde_json::from_str(&end_early(&["retry", "--all", "--json"])).unwrap();
+    let refused = done["refused"].as_u64().unwrap();
+    assert!((500..LETTERS as u64).contains(&refused), "{done}");
+    assert_eq!((&done["chosen"], &done["interrupted"]), (&json!(LETTERS), &json!(true)));
+    let text = end_early(&["retry", "--all"]);
+    assert!(text.starts_with("Of 4000 dead letters, 0 are understood now"), "{text}");
+    assert!(text.contains("It was ended before all were done"), "{text}");
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
 fn a_command_says_that_the_instance_is_silent_and_ends_when_it_is_told_to() {
     let (world, mut program) = stopped();
     let letters = Letters::of(&world);

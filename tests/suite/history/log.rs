@@ -202,7 +202,7 @@ impl Records for LoggedBatch {
 }
 
 impl Source for ScriptedLog<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 for partition in 0..self.log.partitions {
@@ -223,6 +223,7 @@ impl Source for ScriptedLog<'_> {
                 false => take(SourceEvent::Records(Box::new(LoggedBatch(batch)))),
             }
         }
+        false
     }
 
     fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {

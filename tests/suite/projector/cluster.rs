@@ -23,7 +23,7 @@ struct NamedCluster {
 }
 
 impl Source for NamedCluster {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let partition = TopicPartition::new(topic, 0);
@@ -32,6 +32,7 @@ impl Source for NamedCluster {
         } else if !self.assigned.is_empty() {
             self.id = self.later.or(self.id);
         }
+        false
     }
 
     fn assign(&mut self, TopicPartition { topic, .. }: TopicPartition, _: i64) -> Result<(), StopReason> {

@@ -137,14 +137,14 @@ proptest! {
 struct KillingSource<S>(S, Option<usize>);
 
 impl<S: Source> Source for KillingSource<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         let left = &mut self.1;
         self.0.poll(wait, &mut |polled| {
             if let (SourceEvent::Records(records), Some(left)) = (&polled, &mut *left) {
                 *left = left.checked_sub(records.len()).unwrap_or_else(|| resume_unwind(Box::new(KillPanic)));
             }
             take(polled);
-        });
+        })
     }
 
     fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {

@@ -75,17 +75,17 @@ fn batch(offsets: &[i64]) -> Batch {
 }
 
 impl Source for ScriptedTopic {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
                 let watermarks = if topic == JOBS.topic { self.watermarks } else { nothing };
                 take(SourceEvent::Found { partition: TopicPartition { topic, ..JOBS }, watermarks });
             }
-            return;
+            return false;
         }
         if self.assigned.is_empty() || self.stopped {
-            return;
+            return false;
         }
         match self.steps.pop_front() {
             Some(Step::Records(offsets)) => take(SourceEvent::Records(Box::new(batch(&offsets)))),
@@ -93,6 +93,7 @@ impl Source for ScriptedTopic {
             Some(Step::Observed(id, high)) => self.observed = (id, high),
             None => {}
         }
+        false
     }
 
     fn assign(&mut self, TopicPartition { topic, .. }: TopicPartition, offset: i64) -> Result<(), StopReason> {

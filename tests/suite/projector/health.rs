@@ -32,13 +32,14 @@ struct Cluster {
 }
 
 impl Source for Cluster {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         if !std::mem::replace(&mut self.is_found, true) {
             for topic in Topic::ALL {
                 let partition = TopicPartition::new(topic, 0);
                 take(SourceEvent::Found { partition, watermarks: Watermarks { low: 0, high: 0 } });
             }
         }
+        false
     }
 
     fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {

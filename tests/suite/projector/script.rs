@@ -40,10 +40,6 @@ impl Partition {
         TopicPartition::new(self.topic, self.number)
     }
 
-    fn watermarks(&self) -> Watermarks {
-        Watermarks { low: self.low, high: self.records.len() as i64 }
-    }
-
     pub fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         let offset = self.records.len() as i64;
         let position = self.topic_partition().at(offset);
@@ -171,11 +167,17 @@ pub struct ScriptPlayer<'a> {
     gave_end: Vec<bool>,
     pub delivered: usize,
     pub polls: usize,
+    /// Number of times for which nothing was to be read.
+    pub rests: usize,
     /// The time for which the last poll was to wait at most.
     pub last_wait: Duration,
     pub published: Vec<PartitionOffset>,
     /// The id that each topic has, where the cluster gives ids.
     pub topic_id: Option<TopicId>,
+    /// True if each poll that leaves something says that it has given as much as it may, however little that is.
+    pub gives_full_polls: bool,
+    /// Number of records that each partition has by now, if it is to get the others later.
+    pub held_back_from: Option<usize>,
 }
 
 impl<'a> ScriptPlayer<'a> {
@@ -198,16 +200,28 @@ impl<'a> ScriptPlayer<'a> {
             gave_end: vec![false; partitions.len()],
             delivered: 0,
             polls: 0,
+            rests: 0,
             last_wait: Duration::ZERO,
             published: Vec::new(),
             topic_id: None,
+            gives_full_polls: false,
+            held_back_from: None,
         }
     }
 
     /// Returns true if nothing is left to be read.
     pub fn is_over(&self) -> bool {
         let mut partitions = self.partitions.iter().zip(&self.next);
-        self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= partition.records.len()))
+        self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= self.end_of(partition)))
+    }
+
+    /// Returns the number of records that a partition has by now.
+    fn end_of(&self, partition: &Partition) -> usize {
+        self.held_back_from.map_or(partition.records.len(), |end| end.min(partition.records.len()))
+    }
+
+    fn watermarks_of(&self, partition: &Partition) -> Watermarks {
+        Watermarks { low: partition.low, high: self.end_of(partition) as i64 }
     }
 
     fn find(&self, partition: TopicPartition) -> usize {
@@ -228,16 +242,18 @@ impl<'a> ScriptPlayer<'a> {
         if fails_at == Some(next as i64) {
             take(SourceEvent::Failed { partition, reason: script_stop() });
         }
-        if next >= records.len() {
+        let end = self.end_of(&self.partitions[at]);
+        if next >= end {
             if !std::mem::replace(&mut self.gave_end[at], true) {
-                take(SourceEvent::Ended { partition, position: records.len() as i64 });
+                take(SourceEvent::Ended { partition, position: end as i64 });
             }
             return;
         }
         let fails_at = fails_at.map_or(usize::MAX, |offset| offset as usize);
         let until_it_fails = if next < fails_at { fails_at - next } else { usize::MAX };
         let until_the_kill = self.run.killed_after.map_or(usize::MAX, |at| at - self.delivered);
-        let count = most.min(records.len() - next).min(until_it_fails).min(until_the_kill);
+        self.gave_end[at] = false;
+        let count = most.min(end - next).min(until_it_fails).min(until_the_kill);
         take(SourceEvent::Records(Box::new(GivenRecords(records[next..next + count].to_vec()))));
         self.next[at] = Some(next + count);
         self.delivered += count;
@@ -260,20 +276,20 @@ impl Records for GivenRecords {
 }
 
 impl Source for ScriptPlayer<'_> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
         self.last_wait = wait;
         if (self.run.until)(self) {
             self.control.stop();
-            return;
+            return false;
         }
         if !std::mem::replace(&mut self.found, true) {
             for partition in self.partitions {
-                let watermarks = partition.watermarks();
+                let watermarks = self.watermarks_of(partition);
                 take(SourceEvent::Found { partition: partition.topic_partition(), watermarks });
             }
-            return;
+            return false;
         }
         for _ in 0..self.random.below(6) + 1 {
             self.give_some(take);
@@ -281,9 +297,11 @@ impl Source for ScriptPlayer<'_> {
         if self.is_over() && self.clock.is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.gives_full_polls && !self.is_over()
     }
 
     fn rest(&mut self, wait: Duration) {
+        self.rests += 1;
         if self.clock.is_none() {
             std::thread::sleep(wait);
         }
@@ -291,7 +309,7 @@ impl Source for ScriptPlayer<'_> {
 
     fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
         let at = self.find(partition);
-        let Watermarks { low, high } = self.partitions[at].watermarks();
+        let Watermarks { low, high } = self.watermarks_of(&self.partitions[at]);
         assert!((low..=high).contains(&offset), "{partition} has {low} to {high}, and not {offset}");
         self.next[at] = Some(offset as usize);
         Ok(())
@@ -303,7 +321,7 @@ impl Source for ScriptPlayer<'_> {
     }
 
     fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
-        Some(self.partitions[self.find(partition)].watermarks())
+        Some(self.watermarks_of(&self.partitions[self.find(partition)]))
     }
 
     fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use optview::codec::published_view::ViewsFormat;
 use optview::source::views_topic::{ViewsRecord, partition_of};
-use optview::status::State;
+use optview::status::{Report, State};
 use optview::store;
 
 use super::topic::MemoryTopic;
@@ -351,4 +351,67 @@ async fn what_needs_the_events_is_refused_with_the_kind_of_the_instance() {
     assert_eq!((waited.status, waited.header("x-optview-after-outcome")), (200, ""), "nobody knows");
     let beyond = replica.site.get("/optimizations?after=optimizations:0:99&timeout=10ms", "own").await;
     assert_eq!(beyond.status, 504);
+}
+
+#[tokio::test]
+async fn a_topic_that_no_mark_can_ever_cover_is_refused_at_once() {
+    let topic = MemoryTopic::new(3);
+    let mut early = ReplicaInstance::new(&topic);
+    let status = async |replica: &ReplicaInstance, place: &str| {
+        let answer = replica.site.get(&format!("/optimizations/x?after={place}&timeout=0"), "own").await;
+        (answer.status, answer.json()["message"].as_str().unwrap().to_owned())
+    };
+    early.step();
+    assert_eq!(status(&early, "optimisations:0:1").await.0, 504, "no mark has named the topics yet");
+    let (_instance, replica) = published(&topic);
+    for place in ["optimizations:0:99", "optimizations:7:0", "jobs:0:0"] {
+        assert_eq!(status(&replica, place).await.0, 504, "{place} may come");
+    }
+    let (found, message) = status(&replica, "optimizations:0:1,optimisations:0:1").await;
+    assert_eq!(found, 422, "{message}");
+    assert_eq!(
+        message,
+        "after: the views are made from jobs, multistart-runs, optimizations, not from optimisations"
+    );
+}
+
+#[tokio::test]
+async fn the_status_of_a_replica_has_what_it_knows_of_its_topic() {
+    let topic = MemoryTopic::new(2);
+    let (_instance, mut replica) = published(&topic);
+    let check = |report: &Report| {
+        let kafka = report.kafka.as_ref().unwrap();
+        assert_eq!(kafka.cluster_id.as_deref(), Some("a cluster"));
+        assert_eq!(report.partitions.len(), 2);
+        for partition in &report.partitions {
+            assert_eq!(partition.checkpoint, Some(partition.position), "all is noted: {partition:?}");
+        }
+    };
+    let report = replica.step_until("all is noted", |report| {
+        report.partitions.iter().all(|partition| partition.checkpoint == Some(partition.position))
+    });
+    check(&report);
+    for partition in &report.partitions {
+        assert_eq!(partition.freshness.last_stable, partition.high);
+        let confirmed = partition.freshness.confirmed_at.as_deref().expect("the end was seen");
+        assert!(confirmed.starts_with("2026-03-01T09:00:"), "{confirmed}");
+    }
+    // It is remembered while no broker answers.
+    replica.stop(false);
+    topic.set_away(true);
+    replica.start();
+    replica.step();
+    check(&replica.report());
+}
+
+#[tokio::test]
+async fn a_client_that_hears_nothing_and_is_replaced_is_counted() {
+    let topic = MemoryTopic::new(1);
+    let (_instance, before) = published(&topic);
+    topic.set_deaf(true);
+    let mut replica = ReplicaInstance::new(&topic);
+    let renewals = |report: &Report| report.kafka.as_ref().unwrap().renewals;
+    assert_eq!((renewals(&before.report()), renewals(&replica.report())), (0, 0));
+    let report = replica.step_until("its client is replaced", |report| renewals(report) > 0);
+    assert!(report.kafka.unwrap().last_renewal_at.is_some());
 }

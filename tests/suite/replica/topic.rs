@@ -34,6 +34,7 @@ struct TopicState {
     is_away: bool,
     is_missing: bool,
     is_mute: bool,
+    is_deaf: bool,
     read_max: usize,
     retention: Duration,
     /// Number of records that feeds were given.
@@ -51,6 +52,7 @@ impl MemoryTopic {
             is_away: false,
             is_missing: false,
             is_mute: false,
+            is_deaf: false,
             read_max: READ_MAX,
             retention: Duration::from_secs(3600),
             given: 0,
@@ -65,6 +67,11 @@ impl MemoryTopic {
     /// Makes the topic one that does not exist, or that does again.
     pub fn set_missing(&self, is_missing: bool) {
         self.0.lock().is_missing = is_missing;
+    }
+
+    /// Has nothing come of the topic though there is more, or again.
+    pub fn set_deaf(&self, is_deaf: bool) {
+        self.0.lock().is_deaf = is_deaf;
     }
 
     /// Has questions what the topic is stay unanswered, or be answered again.
@@ -231,6 +238,7 @@ impl MemoryTopic {
         }
         let bounds = state.ends.iter().zip(&state.lows).enumerate();
         Ok(FoundViewsTopic {
+            cluster_id: Some("a cluster".to_owned()),
             id: Some(TopicId { most_significant: 0, least_significant: state.id as u64 as i64 }),
             bounds: bounds
                 .map(|(partition, (high, low))| (partition as i32, Watermarks { low: *low, high: *high }))
@@ -259,7 +267,7 @@ impl ViewsFeed for TopicFeed {
 
     fn read(&mut self, _: Duration, take: &mut dyn FnMut(&FeedItem<'_>)) -> Result<(), FeedError> {
         let mut state = self.topic.0.lock();
-        if state.is_away {
+        if state.is_away || state.is_deaf {
             return Ok(());
         }
         let mut given = 0;

@@ -1,6 +1,5 @@
 //! An instance that publishes its views, and a replica of them: both answer requests, and the test turns what each of them does.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,10 +113,11 @@ impl PublishingInstance {
         self.publisher = publisher(&self.topic, &self.publication);
     }
 
-    /// Writes views, which readers of this instance see when this returns. They are those of the next record.
+    /// Writes views, which readers of this instance see when this returns. They are those of the next record; the other topics are empty.
     pub fn write(&mut self, optimizations: Vec<Optimization>) {
         self.writes += 1;
-        let next = BTreeMap::from([(NamedPartition::new("optimizations", 0), self.writes as i64)]);
+        let topics = [("optimizations", self.writes as i64), ("jobs", 0), ("multistart-runs", 0)];
+        let next = topics.map(|(topic, next)| (NamedPartition::new(topic, 0), next)).into();
         let position = Arc::new(ReadPosition::new(next));
         self.writer.note_bound(position.clone());
         self.writer.commit(fixtures::commit_of(optimizations), Vec::new(), self.writes).unwrap();

@@ -33,7 +33,7 @@ impl Records for One {
 }
 
 impl Source for Few {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) -> bool {
         let watermarks = Watermarks { low: 0, high: self.records };
         if !std::mem::replace(&mut self.is_found, true) {
             take(SourceEvent::Found { partition: TopicPartition::new(Topic::Jobs, 0), watermarks });
@@ -48,6 +48,7 @@ impl Source for Few {
             }
             _ => std::thread::sleep(Duration::from_millis(1)),
         }
+        false
     }
 
     fn assign(&mut self, _: TopicPartition, offset: i64) -> Result<(), StopReason> {
