@@ -2,6 +2,7 @@
 
 mod numbered_views;
 mod page;
+mod recent_views;
 mod view_forms;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::codec::stored_record;
 use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, ReadPosition, Topic};
 pub use numbered_views::{NumberedView, ShownView};
 pub use page::PageReader;
+use recent_views::RecentViews;
 
 /// Size from which a copy of the response may be worth its time.
 const WORTH_COPYING: usize = 16 << 10;
@@ -72,6 +74,7 @@ pub struct Reader {
     /// The catalog's ids, which are looked up without its lock.
     pub(super) ids: Arc<Ids>,
     pub(super) name_orders: Arc<NameOrders>,
+    pub(super) recent: Arc<RecentViews>,
     pub(super) progress: Arc<WriterProgress>,
     /// Set if nobody can fold on in the generation.
     pub(super) frozen: Option<Arc<FrozenGeneration>>,
@@ -80,7 +83,7 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, progress: Arc<WriterProgress>) -> Reader {
         let ids = catalog.read().ids();
-        Reader { trees, catalog, ids, name_orders: Arc::default(), progress, frozen: None }
+        Reader { trees, catalog, ids, name_orders: Arc::default(), recent: Arc::default(), progress, frozen: None }
     }
 
     /// Returns the response that a reader of an organization (`None`: of any) may see under an id.
@@ -92,6 +95,12 @@ impl Reader {
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
+        let parts = self.progress.parts_written();
+        if let Some(parts) = parts
+            && let Some(found) = self.recent.get(id, organization_id, parts)?
+        {
+            return Ok(found);
+        }
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         // A large record is not put together for another organization, so that the time tells nothing of it.
         let is_shown = |record: &[u8]| stored_record::is_shown_to(record, organization_id);
@@ -101,7 +110,13 @@ impl Reader {
             return Ok(None);
         }
         let layout = stored_record::layout(&stored)?;
-        Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
+        let response = Response { body: response_of(&stored, layout.response), etag: layout.etag };
+        if let Some(written) = parts
+            && self.progress.parts_written() == parts
+        {
+            self.recent.note(id, written, &stored, &response);
+        }
+        Ok(Some(response))
     }
 
     /// Has the writer wake these watchers from now on, when what readers see has changed.
@@ -140,7 +155,7 @@ impl Reader {
         };
         let layout = stored_record::layout(&stored)?;
         let optimization = stored_record::decode_optimization(&stored)?;
-        let body = layout.shown.then(|| response_of(stored, layout.response));
+        let body = layout.shown.then(|| response_of(&stored, layout.response));
         Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
 
@@ -244,11 +259,11 @@ impl Reader {
 }
 
 /// Returns the response within a stored record. It keeps the whole record in memory, unless the rest is the larger part.
-fn response_of(stored: IVec, response: Range<usize>) -> Bytes {
+fn response_of(stored: &IVec, response: Range<usize>) -> Bytes {
     if stored.len() > WORTH_COPYING && response.len() < stored.len() / 2 {
         return Bytes::copy_from_slice(&stored[response]);
     }
-    Bytes::from_owner(stored).slice(response)
+    Bytes::from_owner(stored.clone()).slice(response)
 }
 
 #[cfg(test)]
