@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 use sled::IVec;
+use smallvec::SmallVec;
 
 use super::Response;
 use crate::codec::stored_record::{CorruptValue, is_shown_to};
@@ -34,7 +35,8 @@ struct Slot {
 
 /// A view as it was read.
 struct RecentView {
-    id: Box<str>,
+    /// The id, of which nearly all have room here: what lies elsewhere has to be fetched.
+    id: SmallVec<[u8; 40]>,
     /// Number of parts of commits that were written by then.
     parts: u64,
     record: IVec,
@@ -60,10 +62,12 @@ impl RecentViews {
         parts: u64,
     ) -> Result<Option<Option<Response>>, CorruptValue> {
         let view = self.slot(self.hasher.hash_one(id)).view.load();
-        let Some(view) = view.as_ref().filter(|view| view.parts == parts && *view.id == *id) else {
+        let Some(view) = view.as_ref().filter(|view| view.parts == parts && view.id[..] == *id.as_bytes()) else {
             return Ok(None);
         };
-        Ok(Some(is_shown_to(&view.record, organization_id)?.then(|| view.response.clone())))
+        // What is held is shown to somebody, so that only those of one organization have to be told apart.
+        let is_shown = organization_id.is_none() || is_shown_to(&view.record, organization_id)?;
+        Ok(Some(is_shown.then(|| view.response.clone())))
     }
 
     /// Notes a view that was read while `parts` parts of commits were written and no other had begun. It is held from the second such
@@ -75,7 +79,8 @@ impl RecentViews {
         let hash = self.hasher.hash_one(id);
         let (slot, mark) = (self.slot(hash), hash ^ parts.rotate_left(32));
         if slot.missed.swap(mark, Ordering::Relaxed) == mark {
-            let view = RecentView { id: id.into(), parts, record: record.clone(), response: response.clone() };
+            let view =
+                RecentView { id: id.as_bytes().into(), parts, record: record.clone(), response: response.clone() };
             slot.view.store(Some(Arc::new(view)));
         }
     }
