@@ -3,6 +3,7 @@
 mod numbered_views;
 mod page;
 mod recent_views;
+mod response;
 mod view_forms;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use bytes::Bytes;
 use parking_lot::RwLock;
-use sled::IVec;
 
 use super::catalog::{Catalog, Ids, NameOrders, StatusCount};
 use super::checkpoint::{self, Checkpoint};
@@ -26,18 +26,7 @@ use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, ReadPosi
 pub use numbered_views::{NumberedView, ShownView};
 pub use page::PageReader;
 use recent_views::RecentViews;
-
-/// Size from which a copy of the response may be worth its time.
-const WORTH_COPYING: usize = 16 << 10;
-
-/// An optimization's response, ready to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    /// The JSON object of the 19 fields.
-    pub body: Bytes,
-    /// A hash that changes with the body and with nothing else.
-    pub etag: u64,
-}
+pub use response::Response;
 
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +99,7 @@ impl Reader {
             return Ok(None);
         }
         let layout = stored_record::layout(&stored)?;
-        let response = Response { body: response_of(&stored, layout.response), etag: layout.etag };
+        let response = Response::of(&stored, &layout);
         if let Some(parts) = parts {
             // If a part has begun since, and this read has seen some of it, nobody takes it: the count is another by then.
             self.recent.note(id, parts, &stored, &response);
@@ -154,8 +143,7 @@ impl Reader {
         };
         let layout = stored_record::layout(&stored)?;
         let optimization = stored_record::decode_optimization(&stored)?;
-        let body = layout.shown.then(|| response_of(&stored, layout.response));
-        Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
+        Ok(Some(StoredRecord { optimization, response: layout.shown.then(|| Response::of(&stored, &layout)) }))
     }
 
     /// Returns the state that is parked under a job's id.
@@ -255,14 +243,6 @@ impl Reader {
     pub fn views(&self) -> u64 {
         self.catalog.read().listed()
     }
-}
-
-/// Returns the response within a stored record. It keeps the whole record in memory, unless the rest is the larger part.
-fn response_of(stored: &IVec, response: Range<usize>) -> Bytes {
-    if stored.len() > WORTH_COPYING && response.len() < stored.len() / 2 {
-        return Bytes::copy_from_slice(&stored[response]);
-    }
-    Bytes::from_owner(stored.clone()).slice(response)
 }
 
 #[cfg(test)]

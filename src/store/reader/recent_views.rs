@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use sled::IVec;
 use smallvec::SmallVec;
 
-use super::Response;
+use super::response::Response;
 use crate::codec::stored_record::{CorruptValue, is_shown_to};
 
 /// Number of slots. Two views whose ids share a slot take it from each other.

@@ -1,6 +1,7 @@
 //! Tests of lists while the records are ahead of the catalog, as they are for a moment at every write.
 
 use serde_json::Value;
+use sled::IVec;
 
 use super::*;
 use crate::domain::event::JobChange;
