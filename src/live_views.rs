@@ -3,6 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::{ArcSwapOption, Guard};
 
@@ -63,9 +64,11 @@ impl CurrentReader {
     /// Returns the state to mark this reader's answers with. `whole` is the instance's status: an answer is current only if both
     /// the generation and the instance are live. Call it before reading, so that no view is older than its mark.
     pub fn answer_state(&self, whole: &Status) -> AnswerState {
-        let own = self.generation().status.answer_state();
+        // The clock is read once: each read by id pays for it.
+        let now = Instant::now();
+        let own = self.generation().status.answer_state_at(now);
         match own.state {
-            State::Live => AnswerState { state: whole.state(), ..own },
+            State::Live => AnswerState { state: whole.state_at(now), ..own },
             _ => own,
         }
     }

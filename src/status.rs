@@ -103,7 +103,12 @@ impl Status {
 
     /// Returns the state that a report would have at this moment.
     pub fn state(&self) -> State {
-        self.answer_state().state
+        self.state_at(Instant::now())
+    }
+
+    /// Returns the state that a report would have at a moment.
+    pub fn state_at(&self, now: Instant) -> State {
+        self.supervision.state(self.shared.load().answer_state.state(now))
     }
 
     /// Returns true if the projector still reads towards the ends that the topics had at the start. It goes by the projector's
@@ -119,7 +124,12 @@ impl Status {
 
     /// Returns the state, and whether the generation has been live before. It takes no lock.
     pub fn answer_state(&self) -> AnswerState {
-        let own = self.shared.load().answer_state.get(Instant::now());
+        self.answer_state_at(Instant::now())
+    }
+
+    /// Returns the answer state at a moment.
+    pub fn answer_state_at(&self, now: Instant) -> AnswerState {
+        let own = self.shared.load().answer_state.get(now);
         AnswerState { state: self.supervision.state(own.state), ..own }
     }
 

@@ -25,8 +25,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tower::Service;
 
 use super::connection_end::ConnectionEnd;
@@ -82,8 +82,6 @@ pub async fn run(
 ) -> DrainOutcome {
     let mut connections = Connections::new(limits);
     let mut shutdown = std::pin::pin!(shutdown);
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut may_accept = true;
     // The connection that was accepted and waits for one of the others to end.
     let mut waiting = None;
@@ -93,8 +91,8 @@ pub async fn run(
             () = &mut shutdown => break,
             // This comes first among the rest, so that ended connections do not pile up.
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(&ended),
-            _ = ticks.tick() => {
-                connections.clock.look();
+            _ = connections.ticks.tick() => {
+                connections.look();
                 may_accept = true;
             }
             accepted = accept(&listener), if may_accept && waiting.is_none() => match accepted {
@@ -160,22 +158,25 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 struct Connections {
     limits: ConnectionLimits,
     clock: Arc<ActivityClock>,
+    ticks: Interval,
     tasks: JoinSet<()>,
-    /// The connections that have not been asked to end.
     open: HashMap<Id, OpenConnection>,
 }
 
 struct OpenConnection {
-    /// Dropping the sender asks the connection to end. Each connection has its own channel, because a shared one would be locked
-    /// whenever any connection is polled.
-    _stop: oneshot::Sender<()>,
+    /// Dropping the sender asks the connection to end; `None` once it has been asked. Each connection has its own channel, because a
+    /// shared one would be locked whenever any connection is polled.
+    stop: Option<oneshot::Sender<()>>,
     activity: Arc<Activity>,
+    task: AbortHandle,
 }
 
 impl Connections {
     fn new(limits: ConnectionLimits) -> Connections {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let clock = Arc::new(ActivityClock::start());
-        Connections { limits, clock, tasks: JoinSet::new(), open: HashMap::new() }
+        Connections { limits, clock, ticks, tasks: JoinSet::new(), open: HashMap::new() }
     }
 
     fn are_full(&self) -> bool {
@@ -185,7 +186,7 @@ impl Connections {
     fn start(&mut self, stream: TcpStream, app: impl App, end: ConnectionEnd) {
         let (stop, stopped) = oneshot::channel();
         let activity = Arc::new(Activity::begin(&self.clock));
-        let (limits, monitored) = (self.limits, Arc::clone(&activity));
+        let monitored = Arc::clone(&activity);
         let task = self.tasks.spawn(async move {
             let _counted = CountedConnection::new();
             // Answers that would never end by themselves learn of it, too.
@@ -193,41 +194,72 @@ impl Connections {
                 drop(stopped.await);
                 end.request();
             };
-            serve(stream, app, limits, monitored, stopped).await;
+            serve(stream, app, monitored, stopped).await;
         });
-        self.open.insert(task.id(), OpenConnection { _stop: stop, activity });
+        self.open.insert(task.id(), OpenConnection { stop: Some(stop), activity, task });
     }
 
     fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
         let id = match ended {
             Ok((id, ())) => *id,
             Err(error) => {
-                tracing::error!(%error, "a connection panicked");
+                if error.is_panic() {
+                    tracing::error!(%error, "a connection panicked");
+                }
                 error.id()
             }
         };
         self.open.remove(&id);
     }
 
+    /// Reads the clock for all connections, and ends those that have been in one phase for longer than their limit. A timer of each
+    /// connection would be looked at with every request.
+    fn look(&mut self) {
+        self.clock.look();
+        let now = Instant::now();
+        for OpenConnection { activity, task, .. } in self.open.values() {
+            if let Some(phase) = activity.overdue(&self.limits, now) {
+                tracing::debug!(?phase, "a connection was silent for too long");
+                task.abort();
+            }
+        }
+    }
+
     /// Asks the connection to end that has been silent for the longest: it closes at once if it is idle, else
     /// after its answer. Returns false if none has been silent for [`SILENT_BEFORE_CLOSED`].
     fn close_most_silent(&mut self) -> bool {
-        let silent = self.open.iter().filter_map(|(id, open)| Some((open.activity.silent_since()?, *id)));
-        let Some((since, id)) = silent.min_by_key(|(since, _)| *since) else { return false };
+        let silent = self
+            .open
+            .values_mut()
+            .filter(|open| open.stop.is_some())
+            .filter_map(|open| Some((open.activity.silent_since()?, open)));
+        let Some((since, open)) = silent.min_by_key(|(since, _)| *since) else { return false };
         if self.clock.elapsed_since(since) < SILENT_BEFORE_CLOSED {
             return false;
         }
-        self.open.remove(&id);
+        open.stop = None;
         metrics::counter!("optview_http_connections_closed_for_room_total").increment(1);
         true
     }
 
     async fn drain(mut self) -> DrainOutcome {
         let open = self.tasks.len();
-        self.open.clear();
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        self.open.values_mut().for_each(|connection| connection.stop = None);
+        let limit = self.limits.drain;
+        let all_ended = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = self.tasks.join_next_with_id() => match ended {
+                        Some(ended) => self.forget(&ended),
+                        None => break,
+                    },
+                    _ = self.ticks.tick() => self.look(),
+                }
+            }
+        };
         // The number of tasks that are left shows whether the time has run out.
-        _ = timeout(self.limits.drain, all_ended).await;
+        _ = timeout(limit, all_ended).await;
         let cut_off = self.tasks.len();
         self.tasks.shutdown().await;
         DrainOutcome { finished: open - cut_off, cut_off }
@@ -252,37 +284,26 @@ impl Drop for CountedConnection {
 }
 
 /// Serves one connection, from its first request to its last.
-async fn serve(
-    stream: TcpStream,
-    app: impl App,
-    limits: ConnectionLimits,
-    activity: Arc<Activity>,
-    stopped: impl Future<Output = ()>,
-) {
+async fn serve(stream: TcpStream, app: impl App, activity: Arc<Activity>, stopped: impl Future<Output = ()>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
         return;
     }
-    let socket = monitor(stream, Arc::clone(&activity));
+    let socket = monitor(stream, activity);
     let connection = http1::Builder::new()
         .max_buf_size(CONNECTION_BUFFER)
         .serve_connection(socket, service_fn(move |request| app.answer(request)));
     let mut connection = std::pin::pin!(connection);
-    let ending = async {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended,
-            () = stopped => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    };
     let ended = tokio::select! {
         biased;
-        ended = ending => ended,
-        phase = activity.until_overdue(&limits) => {
-            tracing::debug!(?phase, "a connection was silent for too long");
-            return;
+        ended = connection.as_mut() => Some(ended),
+        () = stopped => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = ended {

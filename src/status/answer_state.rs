@@ -65,14 +65,16 @@ impl AnswerStateCell {
     /// Returns the answer state at a moment.
     pub fn get(&self, now: Instant) -> AnswerState {
         let packed = self.packed.load(Ordering::Acquire);
-        let state = State::ALL[(packed & STATE) as usize];
-        let stale_from = packed >> STALE_FROM_SHIFT;
-        let is_stale = state == State::Live && stale_from != 0 && micros(now) >= stale_from - 1;
         AnswerState {
-            state: if is_stale { State::Stale } else { state },
+            state: state_of(packed, now),
             was_live: packed & WAS_LIVE != 0,
             lag_micros: self.lag.load().at(now),
         }
+    }
+
+    /// Returns the state at a moment, without the rest of the answer state.
+    pub fn state(&self, now: Instant) -> State {
+        state_of(self.packed.load(Ordering::Acquire), now)
     }
 
     /// Notes that the generation has been live before. The caller holds the report's lock, as for every change.
@@ -87,6 +89,14 @@ impl AnswerStateCell {
         self.lag.store(Arc::new(LagSource::of_report(report)));
         self.packed.store(stale_from << STALE_FROM_SHIFT | was_live | report.state as u64, Ordering::Release);
     }
+}
+
+/// Returns the state that is packed with others, at a moment.
+fn state_of(packed: u64, now: Instant) -> State {
+    let state = State::ALL[(packed & STATE) as usize];
+    let stale_from = packed >> STALE_FROM_SHIFT;
+    let is_stale = state == State::Live && stale_from != 0 && micros(now) >= stale_from - 1;
+    if is_stale { State::Stale } else { state }
 }
 
 /// The moments that the lag of all partitions is computed from, as [`Report::at`] computes it of each. It is the same, but where the

@@ -89,6 +89,14 @@ impl WriterProgress {
         self.parts_ended.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Returns the number of parts of commits that are written; `None` while one is being written. As long as it stays the same, so does
+    /// what readers see.
+    pub fn parts_written(&self) -> Option<u64> {
+        // No part begins before the one before it has ended.
+        let ended = self.parts_ended.load(Ordering::Acquire);
+        (self.parts_begun.load(Ordering::Acquire) == ended).then_some(ended)
+    }
+
     /// Waits until no part is left that was being written at the call. Returns false if the writer has failed or stands still.
     pub fn wait_for_parts(&self) -> bool {
         let (begun, begin) = (self.parts_begun.load(Ordering::Acquire), Instant::now());

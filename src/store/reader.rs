@@ -2,6 +2,8 @@
 
 mod numbered_views;
 mod page;
+mod recent_views;
+mod response;
 mod view_forms;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,6 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use bytes::Bytes;
 use parking_lot::RwLock;
-use sled::IVec;
 
 use super::catalog::{Catalog, Ids, NameOrders, StatusCount};
 use super::checkpoint::{self, Checkpoint};
@@ -24,18 +25,8 @@ use crate::codec::stored_record;
 use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, ReadPosition, Topic};
 pub use numbered_views::{NumberedView, ShownView};
 pub use page::PageReader;
-
-/// Size from which a copy of the response may be worth its time.
-const WORTH_COPYING: usize = 16 << 10;
-
-/// An optimization's response, ready to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    /// The JSON object of the 19 fields.
-    pub body: Bytes,
-    /// A hash that changes with the body and with nothing else.
-    pub etag: u64,
-}
+use recent_views::RecentViews;
+pub use response::Response;
 
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +63,7 @@ pub struct Reader {
     /// The catalog's ids, which are looked up without its lock.
     pub(super) ids: Arc<Ids>,
     pub(super) name_orders: Arc<NameOrders>,
+    pub(super) recent: Arc<RecentViews>,
     pub(super) progress: Arc<WriterProgress>,
     /// Set if nobody can fold on in the generation.
     pub(super) frozen: Option<Arc<FrozenGeneration>>,
@@ -80,7 +72,7 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, progress: Arc<WriterProgress>) -> Reader {
         let ids = catalog.read().ids();
-        Reader { trees, catalog, ids, name_orders: Arc::default(), progress, frozen: None }
+        Reader { trees, catalog, ids, name_orders: Arc::default(), recent: Arc::default(), progress, frozen: None }
     }
 
     /// Returns the response that a reader of an organization (`None`: of any) may see under an id.
@@ -92,6 +84,12 @@ impl Reader {
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
+        let parts = self.progress.parts_written();
+        if let Some(parts) = parts
+            && let Some(found) = self.recent.get(id, organization_id, parts)?
+        {
+            return Ok(found);
+        }
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         // A large record is not put together for another organization, so that the time tells nothing of it.
         let is_shown = |record: &[u8]| stored_record::is_shown_to(record, organization_id);
@@ -101,7 +99,12 @@ impl Reader {
             return Ok(None);
         }
         let layout = stored_record::layout(&stored)?;
-        Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
+        let response = Response::of(&stored, &layout);
+        if let Some(parts) = parts {
+            // If a part has begun since, and this read has seen some of it, nobody takes it: the count is another by then.
+            self.recent.note(id, parts, &stored, &response);
+        }
+        Ok(Some(response))
     }
 
     /// Has the writer wake these watchers from now on, when what readers see has changed.
@@ -140,8 +143,7 @@ impl Reader {
         };
         let layout = stored_record::layout(&stored)?;
         let optimization = stored_record::decode_optimization(&stored)?;
-        let body = layout.shown.then(|| response_of(stored, layout.response));
-        Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
+        Ok(Some(StoredRecord { optimization, response: layout.shown.then(|| Response::of(&stored, &layout)) }))
     }
 
     /// Returns the state that is parked under a job's id.
@@ -241,14 +243,6 @@ impl Reader {
     pub fn views(&self) -> u64 {
         self.catalog.read().listed()
     }
-}
-
-/// Returns the response within a stored record. It keeps the whole record in memory, unless the rest is the larger part.
-fn response_of(stored: IVec, response: Range<usize>) -> Bytes {
-    if stored.len() > WORTH_COPYING && response.len() < stored.len() / 2 {
-        return Bytes::copy_from_slice(&stored[response]);
-    }
-    Bytes::from_owner(stored).slice(response)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of lists while the records are ahead of the catalog, as they are for a moment at every write.
 
 use serde_json::Value;
+use sled::IVec;
 
 use super::*;
 use crate::domain::event::JobChange;
@@ -216,4 +217,51 @@ fn a_read_by_id_waits_for_no_change_of_the_lists() {
     assert_eq!(found, Ok(true), "it is answered while the lists are locked");
     drop(changing);
     opened.writer.finish().unwrap();
+}
+
+/// Returns the name in a view that a reader of an organization (`None`: of any) gets by its id.
+fn name(reader: &Reader, organization_id: Option<&str>) -> Option<String> {
+    let view: Value = serde_json::from_slice(&reader.get("opt-000", organization_id).unwrap()?.body).unwrap();
+    Some(view["name"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_view_that_is_read_again_comes_from_memory_until_a_part_of_a_commit_begins() {
+    let (_directory, opened) = store(1);
+    let reader = opened.writer.reader();
+    let read = || name(&reader, None).unwrap();
+    // What is put into the store behind the writer's back shows where a read comes from.
+    for (in_store, expected) in [("1", "1"), ("2", "2"), ("3", "2"), ("4", "2")] {
+        put_ahead(&reader, 0, &Facts { name: in_store, ..BEFORE });
+        assert_eq!(read(), expected);
+    }
+    assert_eq!(name(&reader, Some("org-1")).unwrap(), "2");
+    assert_eq!(name(&reader, Some("org-2")), None);
+    reader.progress.begin_part();
+    for in_store in ["5", "6", "7", "8"] {
+        put_ahead(&reader, 0, &Facts { name: in_store, ..BEFORE });
+        assert_eq!(read(), in_store, "while a part is written, each read is of the store");
+    }
+    reader.progress.end_part();
+    for (in_store, expected) in [("9", "9"), ("10", "10"), ("11", "10")] {
+        put_ahead(&reader, 0, &Facts { name: in_store, ..BEFORE });
+        assert_eq!(read(), expected);
+    }
+}
+
+#[test]
+fn a_view_that_is_read_once_between_two_parts_and_one_of_a_large_record_come_from_the_store() {
+    let (_directory, opened) = store(1);
+    let reader = opened.writer.reader();
+    let large: &str = Box::leak("n".repeat(5_000).into_boxed_str());
+    for in_store in ["1", "2", "3"] {
+        put_ahead(&reader, 0, &Facts { name: in_store, ..BEFORE });
+        assert_eq!(name(&reader, None).unwrap(), in_store);
+        reader.progress.begin_part();
+        reader.progress.end_part();
+    }
+    put_ahead(&reader, 0, &Facts { name: large, ..BEFORE });
+    (0..3).for_each(|_| assert_eq!(name(&reader, None).unwrap(), large));
+    put_ahead(&reader, 0, &BEFORE);
+    assert_eq!(name(&reader, None).unwrap(), "Fit");
 }
