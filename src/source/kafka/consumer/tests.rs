@@ -231,9 +231,9 @@ fn a_partition_that_is_behind_and_sends_nothing_does_not_keep_the_others_from_be
     }
     cluster.mock.broker_down(2).unwrap();
     reading.look_at(Instant::now() + CHECK_INTERVAL);
-    let of_present = high(&reading, present) as usize;
+    let of_present = high(&reading, present);
     reading.until("the other one is read", |reading| {
-        reading.given.get(&present).is_some_and(|given| given.len() == of_present)
+        reading.given.get(&present).is_some_and(|given| given.len() as i64 == of_present)
     });
     assert!(reading.count() < 60_000, "the one whose broker is away has more");
     cluster.mock.broker_up(2).unwrap();
