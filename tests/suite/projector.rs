@@ -2,6 +2,7 @@
 //! rest where one part fails.
 
 mod backlog;
+mod catch_up_end;
 mod cluster;
 mod continuation;
 mod dead_letters;
