@@ -94,7 +94,7 @@ impl AssignedPartition {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Returns what its turn to be read depends on.
+    /// Returns the part of its state that its turn to be read depends on.
     pub fn turn(&self) -> Turn {
         let is_ready = self.is_ready();
         let has_more = self.known_end.is_some_and(|end| self.position < end);

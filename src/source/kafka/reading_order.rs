@@ -13,7 +13,7 @@ const LEAD_MAX: usize = 8_192;
 /// The time for which older records are waited for. A partition that has sent none by then is not waited for until it does.
 pub const LATE_AFTER: Duration = Duration::from_millis(100);
 
-/// What the turn of a partition to be read depends on.
+/// The part of a partition's state that its turn to be read depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
     /// The timestamp of the last record that was read of it, in milliseconds since 1970; the least number if there is none.
