@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use optview::codec::published_view::ViewsFormat;
 use optview::source::views_topic::{ViewsRecord, partition_of};
-use optview::status::{Report, State};
+use optview::status::{PartitionState, Report, State};
 use optview::store;
 
 use super::topic::MemoryTopic;
@@ -414,4 +414,33 @@ async fn a_client_that_hears_nothing_and_is_replaced_is_counted() {
     assert_eq!((renewals(&before.report()), renewals(&replica.report())), (0, 0));
     let report = replica.step_until("its client is replaced", |report| renewals(report) > 0);
     assert!(report.kafka.unwrap().last_renewal_at.is_some());
+}
+
+#[tokio::test]
+async fn a_client_that_goes_deaf_at_the_end_of_the_topic_is_told_from_one_that_has_read_all_and_is_replaced() {
+    let topic = MemoryTopic::new(1);
+    let (mut instance, mut replica) = published(&topic);
+    let renewals = |report: &Report| report.kafka.as_ref().unwrap().renewals;
+    let partition = |report: &Report| (report.partitions[0].lag_records, report.partitions[0].state);
+    replica.settle();
+    assert_eq!(partition(&replica.report()), (Some(0), PartitionState::Live), "a marker is all that lies behind");
+    // Nothing is amiss with a client that has nothing to bring.
+    for _ in 0..60 {
+        replica.pass(Duration::from_secs(1));
+        replica.step();
+    }
+    assert_eq!((renewals(&replica.report()), partition(&replica.report()).0), (0, Some(0)));
+    topic.set_deaf(true);
+    instance.write(vec![optimization(7, 2, &mut Random(7))]);
+    instance.publish_all(replica.now());
+    let report = replica.step_until("there is more", |report| partition(report).0 > Some(0));
+    let (lag, state) = partition(&report);
+    let of_partition = &report.partitions[0];
+    assert_eq!(lag, of_partition.high.map(|high| high - of_partition.position));
+    assert_eq!((state, renewals(&report)), (PartitionState::CatchingUp, 0), "it may come yet");
+    replica.step_until("its client is replaced", |report| renewals(report) > 0);
+    topic.set_deaf(false);
+    replica.settle();
+    assert_eq!(partition(&replica.report()), (Some(0), PartitionState::Live));
+    check_equal(&instance.site, &replica.site).await;
 }
