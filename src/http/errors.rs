@@ -17,6 +17,9 @@ use crate::store::StoreError;
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// The header with what has become of the records that a request waits for.
+pub static OUTCOME: HeaderName = HeaderName::from_static("x-optview-after-outcome");
+
 /// Number of mistakes that one answer names. An address has room for thousands.
 const MISTAKES_MAX: usize = 100;
 
@@ -58,8 +61,9 @@ pub enum HttpError {
     NotOffered(&'static str),
     /// The error for a record that no view shows, where the client insists on it.
     NotApplied {
-        message: String,
-        detail: Value,
+        message: &'static str,
+        /// What has become of the record, as the header says it.
+        outcome: &'static str,
     },
     /// An error that follows from what has been read. Its answer has the headers that views have.
     OfViews {
@@ -96,15 +100,14 @@ impl HttpError {
     /// Returns the cause for the log, which is more than the caller gets.
     pub fn cause(&self) -> String {
         match self {
-            HttpError::Unavailable { message, .. }
-            | HttpError::TooLate { message, .. }
-            | HttpError::NotApplied { message, .. } => message.clone(),
+            HttpError::Unavailable { message, .. } | HttpError::TooLate { message, .. } => message.clone(),
             HttpError::OfViews { error, .. } => error.cause(),
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
-            HttpError::NotFound(message) | HttpError::Unauthorized(message) | HttpError::NotOffered(message) => {
-                (*message).to_owned()
-            }
+            HttpError::NotFound(message)
+            | HttpError::Unauthorized(message)
+            | HttpError::NotOffered(message)
+            | HttpError::NotApplied { message, .. } => (*message).to_owned(),
             HttpError::TooLarge(message) => message.clone(),
             HttpError::Timeout(message) => (*message).to_owned(),
             HttpError::MethodNotAllowed(_) | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
@@ -183,8 +186,10 @@ pub fn response(error: &HttpError) -> Response {
             let detail = json!({ "reads_from": "views" });
             json_response::error(StatusCode::NOT_IMPLEMENTED, "NOT_OFFERED", message, detail)
         }
-        HttpError::NotApplied { message, detail } => {
-            json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail)
+        HttpError::NotApplied { message, outcome } => {
+            let detail = json!({ "outcome": outcome });
+            let response = json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail);
+            with_header(response, OUTCOME.clone(), outcome)
         }
         HttpError::OfViews { freshness, error } => freshness.mark(response(error)),
         HttpError::Store(_) => {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::access::{self, Scope};
 use super::api::Api;
 use super::caller_shares::CallerIdentity;
-use super::connection_end::ConnectionEnd;
+use super::connection_end::{ConnectionEnd, EndlessAnswer};
 use super::errors::HttpError;
 use super::wait_places::WaitPlace;
 use crate::status::{AnswerState, State};
@@ -113,7 +113,7 @@ pub struct Follower {
     last_chunk: Option<Instant>,
     /// The time from which on the caller has to be recognized again.
     next_check: Instant,
-    end: ConnectionEnd,
+    answer: EndlessAnswer,
     _place: WaitPlace,
 }
 
@@ -152,7 +152,12 @@ impl Follower {
             next_heartbeat: Instant::now() + HEARTBEAT,
             last_chunk: None,
             next_check: Instant::now() + HEARTBEAT,
-            end: request.extensions().get().cloned().unwrap_or_default(),
+            answer: request
+                .extensions()
+                .get::<ConnectionEnd>()
+                .cloned()
+                .unwrap_or_default()
+                .begin_endless_answer(),
             _place: place,
         })
     }
@@ -162,7 +167,7 @@ impl Follower {
     pub async fn wait(&mut self, changed: impl Future<Output = ()>) -> Wake {
         tokio::select! {
             biased;
-            () = self.end.requested() => Wake::End,
+            () = self.answer.end_requested() => Wake::End,
             () = sleep_until(self.next_heartbeat) => {
                 let now = Instant::now();
                 (self.next_check, self.next_heartbeat) = (now, now + HEARTBEAT);
@@ -188,7 +193,7 @@ impl Follower {
     /// Returns true if nothing more may be sent: the connection is to end, or the caller may no longer see what they saw. It is asked
     /// before each chunk, since a stream that always has something to send never waits.
     pub fn has_ended(&mut self) -> bool {
-        if self.end.is_requested() {
+        if self.answer.is_end_requested() {
             return true;
         }
         let now = Instant::now();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use serde_json::json;
 use tokio::task::spawn_blocking;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::access::Scope;
 use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
-use super::errors::{HttpError, Mistake};
+use super::errors::{HttpError, Mistake, OUTCOME};
 use super::freshness::Freshness;
 use super::incomplete_views::Outlook;
 use super::optimizations::identity;
@@ -24,13 +24,11 @@ use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
 use crate::domain::{NamedPartition, ReadPosition, RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
-use crate::status::Status;
+use crate::status::{State, Status};
 use crate::store::{Reader, SignalSetWatch};
 
 /// The longest time for which a wait rests between two looks at the position.
 const REST_MAX: Duration = Duration::from_millis(25);
-
-static OUTCOME: HeaderName = HeaderName::from_static("x-optview-after-outcome");
 
 /// The outcome of the records that a client waited for, which is the worst of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -219,7 +217,8 @@ fn outcome_of(reader: &Reader, places: &[RecordPlace]) -> Result<RecordOutcome, 
 
 fn too_late(freshness: &Freshness, generation: &Status) -> HttpError {
     let state = freshness.answer_state.state;
-    let message = match may_come(freshness.answer_state) {
+    // One that is stalled may read on, but seldom without anybody's doing.
+    let message = match may_come(freshness.answer_state) && state != State::Stalled {
         true => {
             "what the request waits for has not been read in time: ask again, or wait for longer with `timeout`"
                 .to_owned()
@@ -242,7 +241,7 @@ fn not_applied(outcome: RecordOutcome) -> HttpError {
         }
         _ => "a record that the request waits for is of a job that no optimization links yet, so no view shows it",
     };
-    HttpError::NotApplied { message: message.to_owned(), detail: json!({ "outcome": outcome.as_str() }) }
+    HttpError::NotApplied { message, outcome: outcome.as_str() }
 }
 
 #[cfg(test)]

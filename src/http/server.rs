@@ -31,7 +31,7 @@ use tower::Service;
 
 use super::connection_end::ConnectionEnd;
 use super::log_throttle::LogThrottle;
-use activity::{Activity, ActivityClock, TICK, monitor};
+use activity::{Activity, ActivityClock, Phase, TICK, monitor};
 pub use limits::ConnectionLimits;
 
 /// Number of bytes of a request's head, and of a response that its client does not read, that one connection may buffer.
@@ -168,6 +168,7 @@ struct OpenConnection {
     /// shared one would be locked whenever any connection is polled.
     stop: Option<oneshot::Sender<()>>,
     activity: Arc<Activity>,
+    end: ConnectionEnd,
     task: AbortHandle,
 }
 
@@ -187,16 +188,17 @@ impl Connections {
         let (stop, stopped) = oneshot::channel();
         let activity = Arc::new(Activity::begin(&self.clock));
         let monitored = Arc::clone(&activity);
+        let ending = end.clone();
         let task = self.tasks.spawn(async move {
             let _counted = CountedConnection::new();
             // Answers that would never end by themselves learn of it, too.
             let stopped = async {
                 drop(stopped.await);
-                end.request();
+                ending.request();
             };
             serve(stream, app, monitored, stopped).await;
         });
-        self.open.insert(task.id(), OpenConnection { stop: Some(stop), activity, task });
+        self.open.insert(task.id(), OpenConnection { stop: Some(stop), activity, end, task });
     }
 
     fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
@@ -217,8 +219,12 @@ impl Connections {
     fn look(&mut self) {
         self.clock.look();
         let now = Instant::now();
-        for OpenConnection { activity, task, .. } in self.open.values() {
+        for OpenConnection { activity, end, task, .. } in self.open.values() {
             if let Some(phase) = activity.overdue(&self.limits, now) {
+                // It has sent all of its answer so far, and more is to come.
+                if phase == Phase::Idle && end.has_endless_answer() {
+                    continue;
+                }
                 tracing::debug!(?phase, "a connection was silent for too long");
                 task.abort();
             }

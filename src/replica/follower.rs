@@ -170,7 +170,7 @@ impl<F: ViewsFeed> Follower<F> {
         match &mut self.reading {
             None => self.begin(now),
             Some(reading) => {
-                reading.take_bounds(&before, &self.bounds, self.inquiry.asked(now), &self.note.next);
+                reading.take_bounds(&before, &self.bounds, self.inquiry.asked(now), &self.note.next, now);
                 if reading.is_deaf(&self.note.next, &self.bounds, now) {
                     reading.again_at = Some(now.instant);
                     self.health.count_renewal(now);
@@ -359,7 +359,7 @@ impl<F: ViewsFeed> Follower<F> {
         let (ended, confirmed) = self
             .reading
             .as_ref()
-            .map(|reading| (reading.ended.clone(), reading.confirmed.clone()))
+            .map(|reading| (reading.ended.keys().copied().collect(), reading.confirmed.clone()))
             .unwrap_or_default();
         let is_live = self.health.report(
             now,

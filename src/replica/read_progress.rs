@@ -1,7 +1,7 @@
 //! The progress of the reading of a topic of views, once it has begun: how far each partition is from the end that it had then, and when something was
 //! heard of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::moment::ReplicaMoment;
@@ -10,6 +10,14 @@ use crate::source::Watermarks;
 /// The time without an item of a partition that has more, after which the topic is read by a new client.
 const DEAF_AFTER: Duration = Duration::from_secs(20);
 
+/// The end of a partition, as the reading client has reached it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReachedEnd {
+    reached: Instant,
+    /// The end as the cluster named it to the first question that was asked after that: the client does not tell its offset. `None` until then.
+    offset: Option<i64>,
+}
+
 /// The progress of the reading of a topic.
 #[derive(Clone, Debug)]
 pub struct ReadProgress {
@@ -17,8 +25,8 @@ pub struct ReadProgress {
     begun: Instant,
     /// The partitions that have not been read yet to the end that they had at the beginning, each with that.
     open: BTreeMap<i32, i64>,
-    /// The partitions whose end has been reached, and nothing has come after it.
-    pub ended: BTreeSet<i32>,
+    /// The partitions whose end has been reached, and nothing has come after it, nor has the cluster told of more.
+    pub ended: BTreeMap<i32, ReachedEnd>,
     /// The moment of the last item of each partition, or of the beginning.
     heard: BTreeMap<i32, Instant>,
     /// The moment at which the cluster last answered that a partition has no more.
@@ -36,7 +44,7 @@ impl ReadProgress {
         ReadProgress {
             begun: now.instant,
             open: ends.filter(|(partition, end)| next.get(partition).is_some_and(|next| next < end)).collect(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             heard: bounds.keys().map(|partition| (*partition, now.instant)).collect(),
             confirmed: BTreeMap::new(),
             goals: BTreeMap::new(),
@@ -92,21 +100,30 @@ impl ReadProgress {
     pub fn take_end(&mut self, partition: i32, now: ReplicaMoment) {
         self.heard.insert(partition, now.instant);
         self.confirm(partition, now.instant);
-        self.ended.insert(partition);
+        self.ended.insert(partition, ReachedEnd { reached: now.instant, offset: None });
         self.open.remove(&partition);
     }
 
     /// Takes note of the bounds as they are found by a question that was asked at this moment: nothing may have come to a partition that
-    /// had been read to its end.
+    /// had been read to its end, or there is more of it now, which the client should bring soon.
     pub fn take_bounds(
         &mut self,
         before: &BTreeMap<i32, Watermarks>,
         bounds: &BTreeMap<i32, Watermarks>,
         asked: Instant,
         next: &BTreeMap<i32, i64>,
+        now: ReplicaMoment,
     ) {
         for (partition, found) in bounds {
-            if self.ended.contains(partition) && before.get(partition) == Some(found) {
+            if let Some(end) = self.ended.get_mut(partition) {
+                if end.offset.is_some_and(|offset| offset < found.high) {
+                    self.ended.remove(partition);
+                    self.heard.insert(*partition, now.instant);
+                } else if end.reached < asked {
+                    end.offset.get_or_insert(found.high);
+                }
+            }
+            if self.ended.contains_key(partition) && before.get(partition) == Some(found) {
                 self.confirm(*partition, asked);
             }
             self.goals.insert(*partition, (found.high, asked));
@@ -124,7 +141,7 @@ impl ReadProgress {
         bounds.iter().any(|(partition, bounds)| {
             let has_more = next.get(partition).is_some_and(|next| *next < bounds.high);
             let heard = self.heard.get(partition).copied().unwrap_or(now.instant);
-            has_more && !self.ended.contains(partition) && now.instant.duration_since(heard) > DEAF_AFTER
+            has_more && !self.ended.contains_key(partition) && now.instant.duration_since(heard) > DEAF_AFTER
         })
     }
 

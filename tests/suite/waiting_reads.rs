@@ -246,6 +246,18 @@ async fn a_record_that_does_not_come_in_time_is_a_504_with_the_position() {
         assert_eq!(answer.header("x-optview-position"), "optimizations:0:6");
         assert_eq!(answer.header("x-optview-state"), "live");
     }
+    // One that is stalled may go on any time, but hardly by itself.
+    for (state, advice) in [
+        (State::Live, "ask again, or wait for longer with `timeout`"),
+        (State::Stalled, "ask another instance, or this one again later"),
+    ] {
+        instance.generation.status.set_state(state);
+        let begun = Instant::now();
+        let answer = instance.get("/optimizations/a?after=optimizations:0:7", &[OWN]).await;
+        assert_eq!((answer.status, begun.elapsed()), (504, Duration::from_secs(5)), "{advice}");
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with(&format!(": {advice}")), "{message}");
+    }
     let begun = Instant::now();
     assert_eq!(instance.get("/optimizations/a?after=optimizations:0:9", &[]).await.status, 401);
     assert_eq!(instance.get("/optimizations/a?after=x", &[OWN]).await.status, 422);
@@ -408,6 +420,7 @@ async fn a_record_that_no_view_shows_is_told_apart_from_one_that_was_applied() {
         let strict = instance.get(&format!("/optimizations?after=jobs:0:{offset}&strict=true"), &[OWN]).await;
         assert_eq!(strict.status, if expected == "applied" { 200 } else { 422 }, "{expected}");
         assert_eq!(strict.header("x-optview-position"), "jobs:0:8", "{expected}");
+        assert_eq!(strict.header("x-optview-after-outcome"), expected);
     }
     assert_eq!(outcome("after=jobs:0:3&after=jobs:0:5,jobs:0:4").await.1, "dead_letter", "the worst");
     let answer = instance.get("/optimizations?after=job:0:3", &[OWN]).await;

@@ -56,7 +56,7 @@ pub fn errors() -> [Answer; 8] {
             "VALIDATION_ERROR",
             "A parameter is wrong: `detail` names each. Or, with `strict` and as `NOT_APPLIED`, no view shows a record that is waited for",
         )
-        .with_position(),
+        .with_views(),
         error("429", "TOO_MANY_ATTEMPTS", "Too many wrong credentials came from this address").retried(),
         error("500", "INTERNAL_ERROR", "A case that should not happen"),
         error("501", "NOT_OFFERED", "The instance is made of a topic of views, and this needs the events"),

@@ -270,12 +270,12 @@ impl App for EndlessApp {
     }
 
     fn answer(&self, _: Request<Incoming>) -> Self::Answering {
-        let body = stream::unfold((self.0.clone(), false), |(end, is_sent)| async move {
+        let body = stream::unfold((self.0.begin_endless_answer(), false), |(answer, is_sent)| async move {
             if is_sent {
-                end.requested().await;
+                answer.end_requested().await;
                 return None;
             }
-            Some((Ok::<_, Infallible>("hello"), (end, true)))
+            Some((Ok::<_, Infallible>("hello"), (answer, true)))
         });
         ready(Ok(Response::new(Body::from_stream(body))))
     }
@@ -300,4 +300,15 @@ async fn an_answer_that_never_ends_by_itself_makes_room_and_ends_with_the_server
     assert!(closed(&mut first).await.ends_with(b"0\r\n\r\n"), "it ends as a whole answer");
     assert_eq!(server.stop().await, DrainOutcome { finished: 1, cut_off: 0 });
     assert!(closed(&mut second).await.ends_with(b"0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_by_itself_outlasts_the_time_between_two_requests() {
+    let keep_alive = Duration::from_millis(300);
+    let server = Server::start(EndlessApp::default(), ConnectionLimits { keep_alive, ..limits() }).await;
+    let mut connection = server.connect().await;
+    first_chunk(&mut connection).await;
+    tokio::time::sleep(keep_alive * 4).await;
+    assert_eq!(server.stop().await, DrainOutcome { finished: 1, cut_off: 0 });
+    assert!(closed(&mut connection).await.ends_with(b"0\r\n\r\n"), "it ends as a whole answer");
 }
