@@ -122,8 +122,8 @@ impl From<StoreError> for HttpError {
         match error {
             // The store is sound; this version cannot decode the registers of another format. To build its own takes it a while.
             StoreError::OtherFormat { .. } => HttpError::Unavailable {
-                message: "another version has made the views of this instance, whose records this one cannot decode: ask an instance of \
-                          that version, or this one once it has built its own"
+                message: "another version has made the views of this instance, and their records cannot be decoded by this one: ask an \
+                          instance of that version, or this one once it has built its own"
                     .to_owned(),
                 detail: Value::Null,
                 is_worth_retrying: false,
