@@ -14,12 +14,15 @@ use optview::codec::encode::{Encoding, encode};
 use optview::domain::event::{Body, Event, Metadata, OptimizationChange};
 use optview::domain::{Timestamp, Topic};
 use parking_lot::Mutex;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::support::{Options, Serve, Topics, covered, json, percentile, yardstick};
+
+/// The longest time for each step of a transaction.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(60);
 
 /// The moments at which the broker had acknowledged events, by the number that each event gives its optimization as its name.
 type AcknowledgedAt = Arc<Mutex<HashMap<u64, Instant>>>;
@@ -48,7 +51,8 @@ pub fn run(brokers: &str, options: &Options) {
         println!("{watchers} streams: {} MiB, and {before} MiB without", serve.memory_mib());
         let cpu = serve.cpu_seconds();
         let (rate, seconds) = (options.number("rate", "1000"), options.number("seconds", "10"));
-        let sent = send(&topics, &ids, rate, seconds, &acknowledged).await;
+        let producer = topics.settings.client_config().set("linger.ms", "0").create().expect("a producer");
+        let sent = send(&producer, &topics, &ids, rate, seconds, &acknowledged).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let cpu = (serve.cpu_seconds() - cpu) * 1000.0;
         println!(
@@ -102,18 +106,25 @@ impl Followers {
     }
 }
 
-/// Times the fold of so many events of these optimizations, which come while the server is suspended. Returns the figure.
+/// Times the fold of so many events of these optimizations, which are one transaction, so that the server may read all of them at once.
+/// Returns the figure.
 async fn fold_burst(serve: &Serve, topics: &Topics, ids: &[String], events: u64) -> String {
-    let cpu = serve.cpu_seconds();
-    serve.signal("STOP");
-    let sent = send(topics, ids, events / 10, 10, &AcknowledgedAt::default()).await;
-    let in_all = yardstick::records(&topics.settings).expect("the topics are there");
-    serve.signal("CONT");
-    let begin = Instant::now();
+    let mut config = topics.settings.client_config();
+    let producer: FutureProducer = config.set("transactional.id", "bench-streams").create().expect("a producer");
+    producer.init_transactions(TRANSACTION_LIMIT).expect("a producer of transactions");
+    let before = yardstick::records(&topics.settings).expect("the topics are there");
+    producer.begin_transaction().expect("a transaction");
+    let acknowledged = AcknowledgedAt::default();
+    let sent = send(&producer, topics, ids, events / 10, 10, &acknowledged).await;
+    while (acknowledged.lock().len() as u64) < sent {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (cpu, begin) = (serve.cpu_seconds(), Instant::now());
+    producer.commit_transaction(TRANSACTION_LIMIT).expect("the transaction ends");
     loop {
         let url = serve.status_url();
         let status = tokio::task::spawn_blocking(move || json(&url)).await.expect("an answer");
-        if status.is_some_and(|status| covered(&status, "position") >= in_all) {
+        if status.is_some_and(|status| covered(&status, "position") >= before + sent) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -124,9 +135,14 @@ async fn fold_burst(serve: &Serve, topics: &Topics, ids: &[String], events: u64)
 }
 
 /// Sends events of these optimizations at a rate a second. Returns their number.
-async fn send(topics: &Topics, ids: &[String], rate: u64, seconds: u64, acknowledged: &AcknowledgedAt) -> u64 {
-    let producer: FutureProducer =
-        topics.settings.client_config().set("linger.ms", "0").create().expect("a producer");
+async fn send(
+    producer: &FutureProducer,
+    topics: &Topics,
+    ids: &[String],
+    rate: u64,
+    seconds: u64,
+    acknowledged: &AcknowledgedAt,
+) -> u64 {
     let topic = topics.settings.topics.get(Topic::Optimizations).to_owned();
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate as f64));
     // The producers' sequence of the history is passed by all of them, and by those of an earlier run.

@@ -207,13 +207,6 @@ impl Serve {
         std::fs::read_to_string(self.directory.join("serve.log")).expect("its log")
     }
 
-    /// Sends the server a signal, as `kill` names it.
-    pub fn signal(&self, name: &str) {
-        let process = self.process.borrow().0.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &process]).status().expect("kill starts");
-        assert!(sent.success(), "no signal");
-    }
-
     /// Kills the server with SIGKILL. Returns its log.
     pub fn kill(self) -> String {
         let Serve { process, directory, .. } = self;

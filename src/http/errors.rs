@@ -62,7 +62,7 @@ pub enum HttpError {
     /// The error for a record that no view shows, where the client insists on it.
     NotApplied {
         message: &'static str,
-        /// What has become of the record, as the header says it.
+        /// The outcome of the record, as the header says it.
         outcome: &'static str,
     },
     /// An error that follows from what has been read. Its answer has the headers that views have.
