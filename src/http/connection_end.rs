@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 /// The signal that one connection is to end: the process stops, or another connection needs the room. It is an extension of the
 /// requests whose answers need it.
 #[derive(Clone, Default)]
-pub struct ConnectionEnd(Arc<Shared>);
+pub struct ConnectionEnd(Arc<ConnectionState>);
 
 #[derive(Default)]
-struct Shared {
+struct ConnectionState {
     requested: Notify,
     /// Number of answers under way that end only when they are told to.
     endless: AtomicUsize,

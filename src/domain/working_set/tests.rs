@@ -52,14 +52,13 @@ fn optimizations_whose_job_has_ended_are_taken_before_others() {
 
 #[test]
 fn a_job_has_ended_in_whatever_order_its_status_its_link_and_its_runs_come() {
-    let job = |change| Body::Job { job_id: "job".into(), optimization_id: None, change };
     let link = || {
         let change = OptimizationChange::JobLinked { job_id: "job".into() };
         Body::Optimization { optimization_id: "linked".into(), change }
     };
     let run =
         || Body::Run { job_id: "job".into(), run_index: 0, optimization_id: None, change: RunChange::Started };
-    let ended = || job(JobChange::Canceled);
+    let ended = || Body::Job { job_id: "job".into(), optimization_id: None, change: JobChange::Canceled };
     for bodies in [[ended(), link(), run()], [link(), ended(), run()], [run(), ended(), link()]] {
         let mut working = WorkingSet::default();
         (0..).zip(bodies).for_each(|(offset, body)| fold(&mut working, offset, body));

@@ -4,8 +4,8 @@
 //! The cluster's own answers about the topics come through another client (`observer.rs`). If they show that the
 //! consumer has gone deaf, a new one replaces it and continues each partition at its position.
 
-mod healing;
 mod reading_client;
+mod recovery;
 mod stray_record;
 
 use std::sync::Arc;

@@ -15,22 +15,22 @@ use crate::fixtures;
 
 /// Creations of this number of optimizations, which nothing happens to.
 fn creations(count: usize) -> Vec<Event<'static>> {
-    let is_creation = |event: &Event<'_>| {
-        matches!(event.body, Body::Optimization { change: OptimizationChange::Created(_), .. })
-    };
-    let creation = history(3, 5).into_iter().find(is_creation).expect("each is created");
-    let named = |number: usize| {
-        let mut event = creation.clone();
-        event.metadata.event_id = format!("event-{number}").into();
-        if let Body::Optimization { optimization_id, change: OptimizationChange::Created(created) } =
-            &mut event.body
-        {
-            *optimization_id = format!("opt-{number}").into();
-            created.job_id = None;
-        }
-        event
-    };
-    (0..count).map(named).collect()
+    let creation = history(3, 5)
+        .into_iter()
+        .find(|event| matches!(event.body, Body::Optimization { change: OptimizationChange::Created(_), .. }))
+        .expect("each is created");
+    (0..count).map(|number| renamed(&creation, number)).collect()
+}
+
+/// Returns the same creation of another optimization, without a job.
+fn renamed(creation: &Event<'static>, number: usize) -> Event<'static> {
+    let mut event = creation.clone();
+    event.metadata.event_id = format!("event-{number}").into();
+    if let Body::Optimization { optimization_id, change: OptimizationChange::Created(created) } = &mut event.body {
+        *optimization_id = format!("opt-{number}").into();
+        created.job_id = None;
+    }
+    event
 }
 
 #[test]

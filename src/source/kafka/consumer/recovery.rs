@@ -1,4 +1,4 @@
-//! The healing of a consumer that has gone deaf: partitions are assigned anew, or a new client replaces it.
+//! The recovery of a consumer that has gone deaf: partitions are assigned anew, or a new client replaces it.
 
 use std::sync::Arc;
 use std::time::Instant;
