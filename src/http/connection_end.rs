@@ -14,7 +14,7 @@ pub struct ConnectionEnd(Arc<ConnectionState>);
 #[derive(Default)]
 struct ConnectionState {
     requested: Notify,
-    /// Number of answers under way that end only when they are told to.
+    /// Number of answers under way that have no end of their own.
     endless: AtomicUsize,
 }
 
@@ -45,13 +45,13 @@ impl ConnectionEnd {
         self.0.requested.notify_one();
     }
 
-    /// Begins an answer that ends only when it is told to.
+    /// Begins an answer that has no end of its own.
     pub fn begin_endless_answer(&self) -> EndlessAnswer {
         self.0.endless.fetch_add(1, Ordering::Relaxed);
         EndlessAnswer(self.clone())
     }
 
-    /// Returns true while an answer is under way that ends only when it is told to.
+    /// Returns true while an answer is under way that has no end of its own.
     pub fn has_endless_answer(&self) -> bool {
         self.0.endless.load(Ordering::Relaxed) > 0
     }

@@ -49,7 +49,7 @@ pub enum HttpError {
     Unavailable {
         message: String,
         detail: Value,
-        /// True if the client should ask again before long, which the header `retry-after` says.
+        /// True if the client should ask again before long, for which the answer has the header `retry-after`.
         is_worth_retrying: bool,
     },
     /// The error for a wait whose time is over before what it waits for has come.
@@ -62,7 +62,7 @@ pub enum HttpError {
     /// The error for a record that no view shows, where the client insists on it.
     NotApplied {
         message: &'static str,
-        /// The outcome of the record, as the header says it.
+        /// The outcome of the record, as in the header.
         outcome: &'static str,
     },
     /// An error that follows from what has been read. Its answer has the headers that views have.

@@ -14,7 +14,7 @@ const DEAF_AFTER: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug)]
 pub struct ReachedEnd {
     reached: Instant,
-    /// The end as the cluster named it to the first question that was asked after that: the client does not tell its offset. `None` until then.
+    /// The end as the cluster named it to the first question that was asked after that: the client does not give its offset. `None` until then.
     offset: Option<i64>,
 }
 
@@ -25,7 +25,7 @@ pub struct ReadProgress {
     begun: Instant,
     /// The partitions that have not been read yet to the end that they had at the beginning, each with that.
     open: BTreeMap<i32, i64>,
-    /// The partitions whose end has been reached, and nothing has come after it, nor has the cluster told of more.
+    /// The partitions whose end has been reached, and nothing has come after it, nor does the cluster know of more.
     pub ended: BTreeMap<i32, ReachedEnd>,
     /// The moment of the last item of each partition, or of the beginning.
     heard: BTreeMap<i32, Instant>,

@@ -25,7 +25,7 @@ pub struct AssignedPartition {
     pub time: i64,
     /// The next offset to deliver. A client that replaces another one begins there.
     pub position: i64,
-    /// The offset after the last record that the cluster is known to have, if it has told any.
+    /// The offset after the last record that the cluster is known to have, if it has named any.
     pub known_end: Option<i64>,
     /// True if it sent nothing while its records were waited for, and has sent nothing since.
     pub is_late: bool,

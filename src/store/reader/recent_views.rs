@@ -65,7 +65,7 @@ impl RecentViews {
         let Some(view) = view.as_ref().filter(|view| view.parts == parts && view.id[..] == *id.as_bytes()) else {
             return Ok(None);
         };
-        // What is held is shown to somebody, so that only those of one organization have to be told apart.
+        // What is held is shown to somebody, so that only those of one organization have to be distinguished.
         let is_shown = organization_id.is_none() || is_shown_to(&view.record, organization_id)?;
         Ok(Some(is_shown.then(|| view.response.clone())))
     }

@@ -174,7 +174,7 @@ pub struct ScriptPlayer<'a> {
     pub published: Vec<PartitionOffset>,
     /// The id that each topic has, where the cluster gives ids.
     pub topic_id: Option<TopicId>,
-    /// True if each poll that leaves something says that it has given as much as it may, however little that is.
+    /// True if each poll that leaves something reports that it has given as much as it may, however little that is.
     pub gives_full_polls: bool,
     /// Number of records that each partition has by now, if it is to get the others later.
     pub held_back_from: Option<usize>,
