@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use crate::codec::{Framing, encode};
 use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, PublicationConfig, ServeConfig};
 use crate::disk::DiskReserve;
-use crate::domain::{Status, Timestamp};
+use crate::domain::event::{Body, OptimizationChange};
+use crate::domain::{Event, Status, Timestamp};
 use crate::output::{self, OutputError};
 use crate::serve::{self, ListeningServer};
 use crate::source::TopicNames;
@@ -131,16 +132,30 @@ fn join(thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
     thread.join().unwrap_or_else(|_| Err(anyhow!("the demo's traffic panicked")))
 }
 
-fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) -> anyhow::Result<()> {
-    let mut producer = Producer::new(settings)?;
-    let mut history = History::new(HistorySettings {
+fn demo_history() -> History {
+    History::new(HistorySettings {
         optimizations: u64::MAX,
         runs: 4,
         concurrent: 40,
         projects: 3,
         organizations: 1,
         ..HistorySettings::default()
-    });
+    })
+}
+
+/// Returns the next event of the history that deletes nothing: what the introduction names is to be found for as long as somebody tries it.
+fn next_event(history: &mut History, now: Timestamp) -> Option<Event<'static>> {
+    loop {
+        let event = history.next_at(now)?;
+        if !matches!(event.body, Body::Optimization { change: OptimizationChange::Deleted, .. }) {
+            return Some(event);
+        }
+    }
+}
+
+fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) -> anyhow::Result<()> {
+    let mut producer = Producer::new(settings)?;
+    let mut history = demo_history();
     let (begin, mut value) = (Instant::now(), Vec::new());
     for number in 0_u32.. {
         let due = begin + Duration::from_secs_f64(f64::from(number) / events_per_second);
@@ -151,7 +166,7 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
             producer.poll((due - Instant::now()).min(Duration::from_millis(100)))?;
         }
         let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis()).unwrap_or_default();
-        let Some(event) = history.next_at(now) else { break };
+        let Some(event) = next_event(&mut history, now) else { break };
         encode::encode(&event, encode::Encoding::Json, &mut value);
         producer.send(event.body.topic(), encode::key(&event), Some(&value))?;
     }
@@ -269,4 +284,24 @@ impl StatusLine {
 fn view(reader: &Reader, id: &str) -> Option<serde_json::Value> {
     let response = reader.get(id, None).ok()??;
     serde_json::from_slice(&response.body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_the_introduction_may_name_is_deleted() {
+        let is_deletion = |event: &Event<'_>| {
+            matches!(event.body, Body::Optimization { change: OptimizationChange::Deleted, .. })
+        };
+        let mut history = demo_history();
+        assert!((0..5_000).filter_map(|_| history.next_at(Timestamp::default())).any(|event| is_deletion(&event)));
+        let mut history = demo_history();
+        assert!(
+            !(0..5_000)
+                .filter_map(|_| next_event(&mut history, Timestamp::default()))
+                .any(|event| is_deletion(&event))
+        );
+    }
 }
