@@ -230,13 +230,7 @@ mod tests {
     #[test]
     fn what_is_frozen_is_ready_and_never_called_current() {
         let status = Status::new(1);
-        status.set_frozen(FrozenAt {
-            format: 1,
-            own_format: 2,
-            closed_at: None,
-            positions: Vec::new(),
-            asked_at: None,
-        });
+        status.set_frozen(FrozenAt { format: 1, own_format: 2, ..FrozenAt::default() });
         assert_eq!(USUAL.answer(&status, true, OPERATORS).unwrap().status(), StatusCode::OK);
         assert!(USUAL.answer(&status, false, OPERATORS).is_err());
         assert!(FRESH.answer(&status, true, OPERATORS).is_err());
@@ -320,8 +314,7 @@ mod tests {
                         format: 1,
                         own_format: 2,
                         closed_at: Some("secret".to_owned()),
-                        positions: Vec::new(),
-                        asked_at: None,
+                        ..FrozenAt::default()
                     }),
                     missing_history,
                     ..report(state, Some("secret"))

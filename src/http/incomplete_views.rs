@@ -101,9 +101,8 @@ mod tests {
         status.set_frozen(FrozenAt {
             format: 1,
             own_format: 2,
-            closed_at: None,
-            positions: Vec::new(),
             asked_at: asked_at.map(str::to_owned),
+            ..FrozenAt::default()
         });
         status
     }

@@ -210,13 +210,7 @@ mod tests {
         status.set_progress(Vec::new(), 1, 0);
         assert_eq!(status.answer_state(), of(State::Stale, true));
         let other = Status::new(2);
-        other.set_frozen(FrozenAt {
-            format: 1,
-            own_format: 2,
-            closed_at: None,
-            positions: Vec::new(),
-            asked_at: None,
-        });
+        other.set_frozen(FrozenAt { format: 1, own_format: 2, ..FrozenAt::default() });
         status.follow(&other);
         assert_eq!(status.answer_state(), of(State::Frozen, true));
         status.set_state(State::Stopping);

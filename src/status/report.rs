@@ -59,7 +59,7 @@ pub struct PartitionReport {
 }
 
 /// The point at which a generation is frozen: it is shown, and cannot be kept up to date.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FrozenAt {
     /// The fold format that the views were made with.
     pub format: u8,

@@ -40,13 +40,7 @@ impl Instance {
         }
         match state {
             State::Frozen => {
-                own.set_frozen(FrozenAt {
-                    format: 1,
-                    own_format: 2,
-                    closed_at: None,
-                    positions: Vec::new(),
-                    asked_at: None,
-                });
+                own.set_frozen(FrozenAt { format: 1, own_format: 2, ..FrozenAt::default() });
             }
             state => own.set_state(state),
         }
