@@ -147,10 +147,14 @@ fn demo_history() -> History {
 fn next_event(history: &mut History, now: Timestamp) -> Option<Event<'static>> {
     loop {
         let event = history.next_at(now)?;
-        if !matches!(event.body, Body::Optimization { change: OptimizationChange::Deleted, .. }) {
+        if !is_deletion(&event) {
             return Some(event);
         }
     }
+}
+
+fn is_deletion(event: &Event<'_>) -> bool {
+    matches!(event.body, Body::Optimization { change: OptimizationChange::Deleted, .. })
 }
 
 fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) -> anyhow::Result<()> {
@@ -292,9 +296,6 @@ mod tests {
 
     #[test]
     fn nothing_that_the_introduction_may_name_is_deleted() {
-        let is_deletion = |event: &Event<'_>| {
-            matches!(event.body, Body::Optimization { change: OptimizationChange::Deleted, .. })
-        };
         let mut history = demo_history();
         assert!((0..5_000).filter_map(|_| history.next_at(Timestamp::default())).any(|event| is_deletion(&event)));
         let mut history = demo_history();

@@ -34,7 +34,7 @@ impl KafkaSource {
                 partition: held.partition,
                 position: held.position.max(watch.fetched(held.partition).unwrap_or(i64::MIN)),
                 has_records: held.is_ready(),
-                end: self.observer.watermarks(held.partition).map(|held| held.high),
+                end: held.known_end,
                 has_error: held.error.is_some(),
             })
             .collect();
